@@ -1,0 +1,42 @@
+# Two commands do everything: `make apply` and `make test`. Both set up .venv first, from hashed versions.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: apply test check docs lock wheel bench clean
+
+apply: $(READY)  ## carry the bundled rollout to full_active
+	$(BIN)/runner apply config/rollout.yaml
+
+test: check  ## ruff, mypy --strict and the tests
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+docs: $(READY)  ## write the generated pages again
+	$(BIN)/python -m docs.generate
+
+lock: $(READY)  ## resolve the newest versions into requirements-dev.txt
+	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
+	build/lock/bin/uv pip compile --upgrade --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml -o requirements-dev.txt
+
+wheel: $(READY)
+	$(BIN)/python -m build --no-isolation --wheel
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+
+$(READY): pyproject.toml requirements-dev.txt runner/__init__.py
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("runner needs Python 3.11 or newer, and $(PYTHON) is %d.%d; name another: make PYTHON=python3.12 $(MAKECMDGOALS)" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

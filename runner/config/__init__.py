@@ -1,0 +1,1 @@
+"""What was declared: YAML and SQL files, read and checked before anything is touched. Knows no database."""

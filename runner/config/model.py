@@ -1,0 +1,328 @@
+"""
+The declared rollout as frozen values, complete and checked: defaults are filled in, selections are resolved on demand.
+
+Durations are seconds as declared; an environment's `speed` divides them when they are waited for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from runner.errors import Where
+
+DISABLED = "disabled"
+"""The safe start: the stage that stands before all declared ones, in which nothing is active beyond the seeds."""
+
+
+class Mode(StrEnum):
+    """How far a stage goes: nothing, measure only, writes that are taken back at once, writes that stay."""
+
+    OFF = "off"
+    OBSERVE = "observe"
+    SHADOW = "shadow"
+    ACTIVE = "active"
+
+
+class Kind(StrEnum):
+    """Where a metric's number comes from."""
+
+    PROBE = "probe"
+    LOOKUP = "lookup"
+    SQL = "sql"
+
+
+class Reading(StrEnum):
+    """What a probe's answer is read for: whether it failed, or how long it took."""
+
+    ERRORS = "errors"
+    RESPONSE_TIME = "response_time"
+
+
+class Statistic(StrEnum):
+    """How the samples of a stage become the one number that is compared."""
+
+    SUM = "sum"
+    MEAN = "mean"
+    LAST = "last"
+    MIN = "min"
+    MAX = "max"
+    P50 = "p50"
+    P90 = "p90"
+    P95 = "p95"
+    P99 = "p99"
+
+
+class Policy(StrEnum):
+    """What a missing number does: hold the stage until its deadline, or roll back at once. It never passes."""
+
+    HOLD = "hold"
+    ROLLBACK = "rollback"
+
+
+class OnBreach(StrEnum):
+    """How far a breach walks back."""
+
+    PREVIOUS = "previous"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A named number and its source. `reading` is set for probes, `query` (one SQL scalar) for sql."""
+
+    name: str
+    kind: Kind
+    reading: Reading | None = None
+    query: str | None = None
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """
+    The limits of a metric, in the metric's own unit; both ends are allowed.
+
+    `min` and `max` fail, `warn_min` and `warn_max` only warn. `by_provider` judges every provider by itself, so that
+    a slow one cannot hide behind fast ones. `failure_limit` is how many failing ticks a stage tolerates,
+    `consecutive_failure_limit` how many in a row (None: only the first counts).
+    """
+
+    metric: str
+    statistic: Statistic
+    min: float | None = None
+    max: float | None = None
+    warn_min: float | None = None
+    warn_max: float | None = None
+    min_samples: int = 1
+    by_provider: bool = False
+    failure_limit: int = 0
+    consecutive_failure_limit: int | None = None
+    on_no_data: Policy = Policy.HOLD
+    on_error: Policy = Policy.HOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which providers: those that meet every given condition; no condition selects all."""
+
+    enabled: bool | None = None
+    priority: str | None = None
+    providers: tuple[str, ...] | None = None
+    sports: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshSelector:
+    """Which cache entries: those that expire within so many seconds from now, of these types; no condition: all."""
+
+    expiring_within_s: float | None = None
+    types: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """
+    A named step of the rollout.
+
+    It is left once `duration_s` was observed and every threshold passes; `deadline_s` (from entry, observed time too)
+    ends the waiting for data. `probe` says whose endpoints are asked.
+    """
+
+    name: str
+    mode: Mode
+    duration_s: float
+    interval_s: float
+    deadline_s: float
+    thresholds: tuple[Threshold, ...]
+    probe: Selector
+    activate: Selector | None = None
+    refresh: RefreshSelector | None = None
+
+    @property
+    def ticks(self) -> int:
+        """How many measurements make the declared duration."""
+        return max(1, int(self.duration_s / self.interval_s + 1e-9))
+
+    @property
+    def deadline_ticks(self) -> int:
+        """How many measurements there are until the waiting for data ends; at least `ticks`."""
+        return max(self.ticks, int(self.deadline_s / self.interval_s + 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """
+    One provider as declared, for all the sports it serves.
+
+    `endpoint` is a URL, may hold `{sport}`, and may be secret, as may be `headers`: neither is ever shown.
+    None means that the stand-in answers.
+    """
+
+    name: str
+    sports: tuple[str, ...]
+    enabled: bool
+    status: str
+    priority: str
+    poll_interval_s: int
+    timeout_s: int
+    retries: int
+    capabilities: dict[str, Any]
+    endpoint: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Target(NamedTuple):
+    """One row of provider_states as declared: a provider serving a sport."""
+
+    provider: Provider
+    sport: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The row's natural key."""
+        return self.provider.name, self.sport
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntry:
+    """One cache entry as declared. `data` is any JSON value; `confidence` is from 0 to 1."""
+
+    key: str
+    type: str
+    rationale_type: str
+    ttl_s: int
+    confidence: float
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a rollout goes. `speed` divides every duration; `database` is a URL that may hold a password."""
+
+    name: str
+    database: str
+    speed: float = 1.0
+
+
+class FaultKind(StrEnum):
+    """What the stand-in can be told to do to a provider's requests."""
+
+    FAIL = "fail"
+    SLOW = "slow"
+    HANG = "hang"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An order to the stand-in: misbehave for *provider* (`*`: every one) from stage *since* on (None: always)."""
+
+    provider: str
+    kind: FaultKind
+    since: str | None = None
+    delay_s: float = 1.5
+    status: int = 503
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """
+    How probes behave.
+
+    `timeout_s` caps every provider's own; `concurrency` is how many requests are under way at once;
+    `record` keeps the live columns of provider_states true in active stages.
+    """
+
+    timeout_s: float = 5.0
+    concurrency: int = 100
+    record: bool = True
+
+
+class Statement(NamedTuple):
+    """One SQL statement and the line of its file on which it begins."""
+
+    sql: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """
+    One migration file.
+
+    `version` is the leading number of its name, as text; `checksum` is `sha256:` and the digest of its LF-normalised
+    bytes. `verify` are queries that must each return one true value. With `in_transaction` False the one statement of
+    `up` runs outside of any transaction.
+    """
+
+    version: str
+    name: str
+    path: Path
+    checksum: str
+    up: tuple[Statement, ...]
+    down: tuple[Statement, ...]
+    verify: tuple[Statement, ...]
+    in_transaction: bool = True
+    destructive: bool = False
+    lock_timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """
+    Everything that was declared.
+
+    `stages` are in order and do not hold `disabled`, which stands before them. `declared` is the plain data of the
+    three files before the environment's values were put in, so it holds no secret; `digest` is its SHA-256 with prefix.
+    """
+
+    name: str
+    path: Path
+    environment: Environment
+    sports: tuple[str, ...]
+    providers: tuple[Provider, ...]
+    caches: tuple[CacheEntry, ...]
+    lookups: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    stages: tuple[Stage, ...]
+    on_breach: OnBreach
+    probe: ProbeSettings
+    faults: tuple[Fault, ...]
+    migrations: tuple[Migration, ...]
+    declared: dict[str, Any]
+    digest: str
+    stage_places: dict[str, Where]
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """Every row of provider_states that is declared: providers in file order, expanded over their sports."""
+        return tuple(Target(provider, sport) for provider in self.providers for sport in provider.sports)
+
+    def select(self, selector: Selector) -> Iterator[Target]:
+        """Yield the targets that meet every condition of *selector*, in declared order."""
+        for target in self.targets:
+            provider = target.provider
+            if (
+                (selector.enabled is None or provider.enabled == selector.enabled)
+                and (selector.priority is None or provider.priority == selector.priority)
+                and (selector.providers is None or provider.name in selector.providers)
+                and (selector.sports is None or target.sport in selector.sports)
+            ):
+                yield target
+
+    def stage(self, name: str) -> Stage:
+        """Return the declared stage called *name*; KeyError where there is none."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def position(self, name: str) -> int:
+        """Say how far along stage *name* is: 0 is disabled, 1 the first declared; KeyError where there is none."""
+        return 0 if name == DISABLED else 1 + self.stages.index(self.stage(name))

@@ -1,0 +1,116 @@
+"""
+What the runner tells, and to whom.
+
+Every event is a fact, told after the commit that made it one: `noun.past_verb` with flat fields. EVENTS is the one
+list of names; an event that is not in it is a bug. Who listens is the caller's choice: a `Sink` is
+anything that takes an `Event`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runner.clock import timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+EVENTS: dict[str, tuple[str, str]] = {
+    "run.started": ("info", "a new run begins"),
+    "run.resumed": ("info", "an unfinished run goes on"),
+    "run.completed": ("info", "the target stage is reached and every step before it is done"),
+    "run.rolled_back": (
+        "warning",
+        "a breach was taken back, and the rows were compared with those before it",
+    ),
+    "run.walked_back": ("info", "the run went back to an earlier stage, as it was asked to"),
+    "run.interrupted": ("warning", "a signal stopped the run at a safe point; the same command goes on"),
+    "run.failed": ("error", "a step did not work and was taken back"),
+    "run.stuck": ("error", "something could not be taken back exactly; a person has to look"),
+    "run.aborted": ("warning", "a person ended an unfinished run as it stood"),
+    "run.refused": ("error", "the run was not begun: invalid config, other history, or another runner"),
+    "migration.applied": ("info", "a migration and its ledger row were committed"),
+    "seed.applied": ("info", "declared rows were written"),
+    "cache.warmed": ("info", "cache entries that had expired were written anew"),
+    "stage.entered": ("info", "a stage was begun"),
+    "stage.passed": ("info", "a stage was observed for its whole duration and every threshold passed"),
+    "stage.held": ("warning", "a stage's time is over, but a number is missing; it waits for data"),
+    "stage.breached": ("error", "a threshold was breached"),
+    "stage.undone": ("info", "a stage's writes were taken back and compared with the rows before it"),
+    "tick.recorded": ("info", "one measurement of every metric was stored and judged"),
+    "probe.failed": ("warning", "a provider did not answer as it should, after all retries"),
+    "shadow.rolled_back": ("info", "a shadow stage ran its writes and took them back; no row changed"),
+    "row.shadowed": ("info", "what a write would do to a row"),
+    "provider.activated": ("info", "a provider's row was switched on after it passed a probe"),
+    "provider.skipped": (
+        "warning",
+        "a provider's row was changed by somebody else meanwhile and was left alone",
+    ),
+    "cache.refreshed": ("info", "an active stage wrote cache entries anew"),
+    "change.conflicted": (
+        "error",
+        "a value was changed by somebody else since the stage wrote it; it was left alone",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact: name, level (info, warning or error), time in UTC, and flat fields."""
+
+    name: str
+    level: str
+    at: datetime
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def flat(self) -> dict[str, Any]:
+        """Return the event as one flat mapping: the form of a log line."""
+        return {"event": self.name, "level": self.level, "timestamp": timestamp(self.at), **self.fields}
+
+
+class Sink(Protocol):
+    """Whoever listens."""
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+
+
+class Teller:
+    """
+    Tell events to every listener, with the fields that hold for all of them (rollout, run_id, stage).
+
+    `bind` gives a teller that knows more fields; `__call__` tells one event.
+    """
+
+    def __init__(self, now: Callable[[], datetime], *sinks: Sink, **bound: Any) -> None:
+        self._now = now
+        self._sinks = sinks
+        self._bound = bound
+
+    def bind(self, **more: Any) -> Teller:
+        """Return a teller that adds *more* to every event."""
+        return Teller(self._now, *self._sinks, **{**self._bound, **more})
+
+    def __call__(self, name: str, **fields: Any) -> None:
+        level, _ = EVENTS[name]
+        event = Event(name, level, self._now(), {**self._bound, **fields})
+        for sink in self._sinks:
+            sink(event)
+
+
+def json_lines(stream: Any) -> Sink:
+    """Return a sink that writes each event to *stream* as one line of JSON."""
+    import structlog  # noqa: PLC0415  costs 70 ms, and a command that tells nothing does not need it
+
+    log = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[structlog.processors.JSONRenderer(ensure_ascii=False)],
+        wrapper_class=structlog.BoundLogger,
+    )
+
+    def write(event: Event) -> None:
+        log.info(**event.flat())
+
+    return write
