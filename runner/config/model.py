@@ -204,10 +204,16 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where a rollout goes. `speed` divides every duration; `database` is a URL that may hold a password."""
+    """
+    Where a rollout goes.
+
+    `speed` divides every duration; `database` is a URL that may hold a password; `engine` is what its scheme stands
+    for, and the folder of its migrations.
+    """
 
     name: str
     database: str
+    engine: str
     speed: float = 1.0
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from runner.errors import InvalidConfig, Problem
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
@@ -88,16 +86,3 @@ def masked(url: str) -> str:
     name = f"{parts.username}:***@" if parts.password else f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
     return urlunsplit((parts.scheme, f"{name}{parts.hostname or ''}{port}", parts.path, "", ""))
-
-
-def engine_of(url: str) -> str:
-    """Return the name of the engine that *url* is for; it is also the folder of its migrations."""
-    scheme = url.partition(":")[0].lower()
-    if scheme == "sqlite":
-        return "sqlite"
-    raise InvalidConfig(
-        Problem(
-            f"no database engine for {scheme}: URLs" if ":" in url else "the database is not a URL",
-            fix="write sqlite:///PATH, such as sqlite:///rollout.db",
-        )
-    )
