@@ -1,0 +1,110 @@
+"""One YAML file as plain data that still knows where every value stood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.errors import Where
+
+if TYPE_CHECKING:
+    from array import array
+
+    from runner.errors import Problem
+
+Path = tuple[str | int, ...]
+
+NOTHING = object()
+"""What the data of a file is that could not be read as YAML."""
+
+COLUMN_BITS = 32
+
+
+class Reference(NamedTuple):
+    """A scalar that holds `${`: its text as written, and whether it stood there unquoted."""
+
+    text: str
+    unquoted: bool
+
+
+@dataclass
+class Document:
+    """
+    A file's data, its problems so far, and the places of both.
+
+    `marks` holds the position of every node in document order, `line << 32 | column` counted from 0; a mapping's
+    key stands right before its value. `broken` are the paths whose value is a stand-in because a problem about them
+    is told already. `references` are the scalars that hold `${`.
+    """
+
+    file: str
+    data: Any
+    marks: array[int]
+    problems: list[Problem] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
+    references: dict[Path, Reference] = field(default_factory=dict)
+    _offsets: dict[int, dict[str | int, int]] = field(default_factory=dict, repr=False)
+
+    def where(self, path: Path) -> Where:
+        """Return where the value at *path* begins; the nearest one around it where there is none."""
+        return self._at(self._offset(path))
+
+    def where_key(self, path: Path) -> Where:
+        """Return where the key at the end of *path* stands; an item of a list has none, and stands for itself."""
+        named = bool(path) and isinstance(path[-1], str)
+        return self._at(self._offset(path) - named)
+
+    def shown(self, path: Path, value: Any) -> Any:
+        """Return what a message may show of the value at *path*: as it was written, not what `${}` made of it."""
+        reference = self.references.get(path)
+        return value if reference is None else reference.text
+
+    def _at(self, offset: int) -> Where:
+        if offset >= len(self.marks):
+            return Where(self.file)
+        mark = self.marks[offset]
+        return Where(self.file, (mark >> COLUMN_BITS) + 1, (mark & (1 << COLUMN_BITS) - 1) + 1)
+
+    def _offset(self, path: Path) -> int:
+        offset, node = 0, self.data
+        for step in path:
+            children = self._children(node, offset)
+            if step not in children:
+                break
+            offset, node = children[step], node[step]
+        return offset
+
+    def _children(self, node: Any, offset: int) -> dict[str | int, int]:
+        """Return the offsets of *node*'s children. Kept, so that many problems cost one walk."""
+        if not isinstance(node, dict | list):
+            return {}
+        known = self._offsets.get(id(node))
+        if known is None:
+            known = self._offsets[id(node)] = offsets(node, offset)
+        return known
+
+
+def offsets(node: dict[str, Any] | list[Any], offset: int) -> dict[str | int, int]:
+    """Return the offset of every child of *node*, which has *offset* itself, in document order."""
+    found: dict[str | int, int] = {}
+    offset += 1
+    pairs: Any = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, child in pairs:
+        offset += isinstance(key, str)
+        found[key] = offset
+        offset += size(child)
+    return found
+
+
+def size(node: Any) -> int:
+    """Count the marks of *node*: one for each value and one for each key below it."""
+    count, waiting = 0, [node]
+    while waiting:
+        here = waiting.pop()
+        count += 1
+        if isinstance(here, dict):
+            count += len(here)
+            waiting.extend(here.values())
+        elif isinstance(here, list):
+            waiting.extend(here)
+    return count
