@@ -60,8 +60,11 @@ class Server:
         self.opened.set()
         await self.ended.wait()
         listening.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        answering = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in answering:
             task.cancel()
+        await asyncio.gather(*answering, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the sockets close in the loop's next turns
 
     async def connected(self, reader, writer):
         try:
