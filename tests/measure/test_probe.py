@@ -129,7 +129,7 @@ def closes_after(raw):
 
 
 async def hang(server, writer):
-    await asyncio.Event().wait()
+    await asyncio.sleep(3600)
 
 
 async def drip(server, writer):
