@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runner.clock import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, MutableMapping
     from datetime import datetime
 
 EVENTS: dict[str, tuple[str, str]] = {
@@ -67,7 +67,7 @@ class Event:
 
     def flat(self) -> dict[str, Any]:
         """Return the event as one flat mapping: the form of a log line."""
-        return {"event": self.name, "level": self.level, "timestamp": timestamp(self.at), **self.fields}
+        return {"timestamp": timestamp(self.at), "level": self.level, "event": self.name, **self.fields}
 
 
 class Sink(Protocol):
@@ -93,7 +93,7 @@ class Teller:
         """Return a teller that adds *more* to every event."""
         return Teller(self._now, *self._sinks, **{**self._bound, **more})
 
-    def __call__(self, name: str, **fields: Any) -> None:
+    def __call__(self, name: str, /, **fields: Any) -> None:
         level, _ = EVENTS[name]
         event = Event(name, level, self._now(), {**self._bound, **fields})
         for sink in self._sinks:
@@ -106,11 +106,17 @@ def json_lines(stream: Any) -> Sink:
 
     log = structlog.wrap_logger(
         structlog.WriteLogger(stream),
-        processors=[structlog.processors.JSONRenderer(ensure_ascii=False)],
+        processors=[_head_first, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)],
         wrapper_class=structlog.BoundLogger,
     )
 
     def write(event: Event) -> None:
-        log.info(**event.flat())
+        log.msg(**event.flat())
 
     return write
+
+
+def _head_first(_: Any, __: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Put what every line has before what only some have."""
+    head = {name: line.pop(name) for name in ("timestamp", "level", "event")}
+    return {**head, **line}

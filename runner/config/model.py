@@ -91,7 +91,7 @@ class Threshold:
 
     `min` and `max` fail, `warn_min` and `warn_max` only warn. `by_provider` judges every provider by itself, so that
     a slow one cannot hide behind fast ones. `failure_limit` is how many failing ticks a stage tolerates,
-    `consecutive_failure_limit` how many in a row (None: only the first counts).
+    `consecutive_failure_limit` how many in a row; None is no limit, and the loader leaves at least one of them set.
     """
 
     metric: str
@@ -102,7 +102,7 @@ class Threshold:
     warn_max: float | None = None
     min_samples: int = 1
     by_provider: bool = False
-    failure_limit: int = 0
+    failure_limit: int | None = 0
     consecutive_failure_limit: int | None = None
     on_no_data: Policy = Policy.HOLD
     on_error: Policy = Policy.HOLD

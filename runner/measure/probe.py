@@ -132,6 +132,11 @@ class Prober:
         """How many probes were begun and are not answered yet."""
         return self._under_way
 
+    def enter(self, stage: str) -> None:
+        """Tell the stand-in which stage it is, for the faults that begin there."""
+        if self._stand_in:
+            self._stand_in.stage = stage
+
     def start(self, targets: Iterable[Target]) -> int:
         """Begin one probe for each of *targets*, without waiting for any; return how many were begun."""
         if self._closed:

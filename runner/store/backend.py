@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -31,6 +31,8 @@ class Backend(Protocol):
     engine: str
     differs: str
     """The engine's null-safe 'is not equal', to be put between two expressions."""
+    identity: str
+    """The engine's type for a primary key that numbers itself."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Hold the write lock; commit at the end of the block, roll back on any exception."""
@@ -59,6 +61,12 @@ class Backend(Protocol):
     def run(self, migration: Migration, statements: tuple[Statement, ...]) -> None:
         """Run a section of *migration*; StepFailed names file and line of the statement that did not work."""
 
+    def holds(self, statement: Statement) -> bool:
+        """Say whether a verify query returns one true value."""
+
+    def deadline(self, seconds: float, monotonic: Callable[[], float]) -> AbstractContextManager[None]:
+        """Interrupt whatever query of the block is still running after *seconds*."""
+
     def tables(self) -> set[str]:
         """Return the names of all tables."""
 
@@ -76,6 +84,25 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
+
+
+def open_backend(url: str, engine: str, *, create: bool = False, read_only: bool = False) -> Backend:
+    """Connect to the database at *url*; `create` makes it where the engine can. Imports only the engine it needs."""
+    if engine == "sqlite":
+        from runner.store.sqlite import SqliteBackend, path_of  # noqa: PLC0415  one engine, not all of them
+
+        return SqliteBackend(path_of(url), create=create, read_only=read_only)
+    raise ValueError(engine)
+
+
+def exists(url: str, engine: str) -> bool:
+    """Say whether there is a database at *url* to be read."""
+    if engine == "sqlite":
+        from runner.store.sqlite import path_of  # noqa: PLC0415
+
+        path = path_of(url)
+        return path.exists() and path.stat().st_size > 0
+    return True
 
 
 def masked(url: str) -> str:

@@ -12,7 +12,8 @@ class Table(NamedTuple):
 
     `key` is the natural key. `seeded` are written by seeds whenever they differ, `first` by seeds only where the row is
     new. `switched` are what a stage decides, `live` what probes keep true. `bookkeeping` are restored where nobody else
-    touched them, and never a reason to call a row changed.
+    touched them, and never a reason to call a row changed. `expires` says that rows have a time to live, `ours` is the
+    SQL condition under which a row of table t is not the application's own.
     """
 
     name: str
@@ -22,6 +23,8 @@ class Table(NamedTuple):
     switched: tuple[str, ...]
     live: tuple[str, ...] = ()
     bookkeeping: tuple[str, ...] = ("updated_at",)
+    expires: bool = False
+    ours: str | None = None
 
 
 PROVIDER_STATES = Table(
@@ -51,6 +54,8 @@ PORTFOLIO_RATIONALES = Table(
     seeded=("cache_type", "rationale_type", "data_json", "data_hash", "confidence"),
     first=("expires_at",),
     switched=("data_json", "data_hash", "confidence", "expires_at"),
+    expires=True,
+    ours="substr(t.rationale_type, 1, 6) = 'CACHE_'",
 )
 
 
@@ -110,3 +115,6 @@ class PortfolioRationale:
     expires_at: str | None
     created_at: str
     updated_at: str
+
+
+TABLES = (PROVIDER_STATES, PORTFOLIO_RATIONALES)

@@ -1,0 +1,242 @@
+"""
+Seeds: the declared rows of a table, written by natural key, set by set.
+
+What the runner does not own stays as it is: live counters, what a stage or the application has switched, rows that
+nobody declared. A value that is only a start (a provider's status) is written again only when its declaration changed
+and the row still holds the old one. Applied twice, seeds write nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.clock import timestamp
+from runner.errors import Problem, StepFailed
+from runner.store.changes import Change, follow, set_columns
+from runner.store.digest import canonical, of_text
+from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from runner.config.model import CacheEntry, Target
+    from runner.store.backend import Backend, Row
+    from runner.store.tables import Table
+
+INPUT = "runner_input"
+"""The temporary table that the declared rows are loaded into, once, and compared with what stands."""
+
+
+class Difference(NamedTuple):
+    """How many declared rows are to be added, changed, warmed (cache entries that have expired), and left alone."""
+
+    add: int
+    change: int
+    warm: int
+    leave: int
+
+    @property
+    def is_none(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.add or self.change or self.warm)
+
+
+class Seeds:
+    """The declared rows of one table, loaded into *backend* as of *now*, ready to be compared and written."""
+
+    def __init__(self, backend: Backend, table: Table, rows: Iterable[Row], now: datetime) -> None:
+        self._backend = backend
+        self._table = table
+        self._now = now
+        self._columns = (*table.key, *table.seeded, *table.first)
+        backend.load(
+            INPUT,
+            {"row_key": "TEXT", "first_json": "TEXT", **dict.fromkeys(self._columns, "")},
+            (self._line(row) for row in rows),
+        )
+        self._bound = {"table": table.name, "now": backend.time(now), "at": timestamp(now)}
+        on = " AND ".join(f"t.{name} = i.{name}" for name in table.key)
+        self._joined = f"FROM {INPUT} i LEFT JOIN {table.name} t ON {on}"
+        if not table.expires:
+            self._joined += " LEFT JOIN runner_seeds s ON s.table_name = :table AND s.row_key = i.row_key"
+        self._is_new = f"t.{table.key[0]} IS NULL"
+        self._differs = " OR ".join(f"t.{name} {backend.differs} i.{name}" for name in table.seeded)
+        self._redeclared = f"s.first_json {backend.differs} i.first_json AND s.row_key IS NOT NULL"
+        self._expired = "t.expires_at <= :now"
+
+    def _line(self, row: Row) -> tuple[Any, ...]:
+        key = canonical([row[name] for name in self._table.key])
+        first = None if self._table.expires else canonical({name: row[name] for name in self._table.first})
+        return (key, first, *(row[name] for name in self._columns))
+
+    @property
+    def _again(self) -> str:
+        """The condition under which a row that stands is written again, whatever its seeded columns say."""
+        return self._expired if self._table.expires else self._redeclared
+
+    def compare(self) -> Difference:
+        """Count what is to be done; reads only."""
+        row = self._backend.rows(
+            f"SELECT count(*) FILTER (WHERE {self._is_new}) AS new,"
+            f" count(*) FILTER (WHERE NOT {self._is_new} AND ({self._differs})) AS different,"
+            f" count(*) FILTER (WHERE NOT {self._is_new} AND NOT ({self._differs}) AND ({self._again})) AS again,"
+            f" count(*) AS declared {self._joined}",
+            self._bound,
+        )[0]
+        redeclared, warm = (0, row["again"]) if self._table.expires else (row["again"], 0)
+        changed = row["different"] + redeclared
+        return Difference(row["new"], changed, warm, row["declared"] - row["new"] - changed - warm)
+
+    def write(self, run_id: str) -> None:
+        """Write what differs, and for each row how it was before; wants to be called inside a transaction."""
+        self._refuse_rows_of_others()
+        written = self._standing_rows()
+        self._remember(run_id, written)
+        self._redeclare()
+        self._upsert()
+        follow(self._backend, self._table, self._now_in(written))
+
+    def _refuse_rows_of_others(self) -> None:
+        if not self._table.ours:
+            return
+        keys = [
+            "/".join(map(str, row))
+            for row in self._backend.stream(
+                f"SELECT {', '.join(f't.{name}' for name in self._table.key)} FROM {INPUT} i JOIN {self._table.name} t"
+                f" ON t.{self._table.key[0]} = i.{self._table.key[0]} WHERE NOT ({self._table.ours}) LIMIT 5"
+            )
+        ]
+        if keys:
+            raise StepFailed(
+                Problem(
+                    f"rows of {self._table.name} that are the application's have the key of a seed: {', '.join(keys)}",
+                    fix="give the declared entries other keys; the application's rows were left alone",
+                )
+            )
+
+    def _standing_rows(self) -> dict[tuple[Any, ...], Row]:
+        """Return the rows that will be changed, as they stand: by key, the columns that seeds may write."""
+        columns = (*self._table.key, *self._table.seeded, *self._table.first)
+        found = self._backend.rows(
+            f"SELECT i.row_key AS row_key, {', '.join(f't.{name}' for name in columns)} {self._joined}"
+            f" WHERE NOT {self._is_new} AND (({self._differs}) OR ({self._again}))",
+            self._bound,
+        )
+        return {tuple(json.loads(row.pop("row_key"))): row for row in found}
+
+    def _remember(self, run_id: str, standing: Mapping[tuple[Any, ...], Row]) -> None:
+        """Note in the ledger which rows are the rollout's own, and how those looked that somebody else had made."""
+        self._backend.execute(
+            "INSERT INTO runner_seeds (table_name, row_key, before_json, first_json, run_id, seeded_at)"
+            f" SELECT :table, i.row_key, NULL, i.first_json, :run_id, :at {self._joined} WHERE {self._is_new}"
+            " ON CONFLICT (table_name, row_key) DO NOTHING",
+            {**self._bound, "run_id": run_id},
+        )
+        self._backend.execute_many(
+            "INSERT INTO runner_seeds (table_name, row_key, before_json, first_json, run_id, seeded_at)"
+            " VALUES (:table, :key, :before, NULL, :run_id, :at) ON CONFLICT (table_name, row_key) DO NOTHING",
+            (
+                {
+                    "table": self._table.name,
+                    "key": canonical(key),
+                    "before": canonical(row),
+                    "run_id": run_id,
+                    "at": self._bound["at"],
+                }
+                for key, row in standing.items()
+            ),
+        )
+
+    def _redeclare(self) -> None:
+        """Write start values whose declaration changed, where the row still holds the old declaration."""
+        if self._table.expires:
+            return
+        changes = []
+        for row in self._backend.rows(
+            "SELECT i.row_key, s.first_json AS old, i.first_json AS new,"
+            f" {', '.join(f't.{name}' for name in self._table.first)} {self._joined}"
+            f" WHERE {self._redeclared} AND NOT {self._is_new}",
+            self._bound,
+        ):
+            old, new = json.loads(row["old"] or "{}"), json.loads(row["new"])
+            news = {name: value for name, value in new.items() if name in old and row[name] == old[name] != value}
+            if news:
+                key = tuple(json.loads(row["row_key"]))
+                changes.append(Change(self._table.name, key, {name: row[name] for name in news}, news))
+        set_columns(self._backend, self._table, changes)
+        self._backend.execute(
+            f"UPDATE runner_seeds SET first_json = (SELECT i.first_json FROM {INPUT} i"
+            " WHERE i.row_key = runner_seeds.row_key)"
+            f" WHERE table_name = :table AND row_key IN (SELECT row_key FROM {INPUT})",
+            self._bound,
+        )
+
+    def _upsert(self) -> None:
+        """Insert what is new and update what differs, in one statement."""
+        names, table = ", ".join(self._columns), self._table
+        updated = (*table.seeded, *(("expires_at",) if table.expires else ()))
+        values = ", ".join(f"{name} = excluded.{name}" for name in updated)
+        different = " OR ".join(f"{table.name}.{name} {self._backend.differs} excluded.{name}" for name in table.seeded)
+        expired = f" OR {table.name}.expires_at <= :now" if table.expires else ""
+        self._backend.execute(
+            f"INSERT INTO {table.name} ({names}, created_at, updated_at)"
+            f" SELECT {names}, :now, :now FROM {INPUT} WHERE true"
+            f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {values}, updated_at = :now"
+            f" WHERE {different}{expired}",
+            self._bound,
+        )
+
+    def _now_in(self, written: Mapping[tuple[Any, ...], Row]) -> dict[tuple[Any, ...], Row]:
+        """Return what was written to the rows that stood before."""
+        if not written:
+            return {}
+        return {
+            tuple(json.loads(row.pop("row_key"))): {**row, "updated_at": self._bound["now"]}
+            for row in self._backend.rows(
+                f"SELECT i.row_key AS row_key, {', '.join(f't.{name}' for name in self._columns)} {self._joined}",
+                self._bound,
+            )
+            if tuple(json.loads(row["row_key"])) in written
+        }
+
+
+def provider_rows(targets: Iterable[Target]) -> Iterator[Row]:
+    """Yield the rows of provider_states that are declared."""
+    for provider, sport in targets:
+        yield {
+            "provider_name": provider.name,
+            "sport": sport,
+            "poll_interval_seconds": provider.poll_interval_s,
+            "timeout_seconds": provider.timeout_s,
+            "max_retries": provider.retries,
+            "capabilities": canonical(provider.capabilities),
+            "status": provider.status,
+            "is_enabled": provider.enabled,
+        }
+
+
+def cache_row(entry: CacheEntry, backend: Backend, now: datetime) -> Row:
+    """Return the row of a cache entry that is written *now*: it expires when its time to live is over."""
+    data = canonical(entry.data)
+    return {
+        "cache_key": entry.key,
+        "cache_type": entry.type,
+        "rationale_type": entry.rationale_type,
+        "data_json": data,
+        "data_hash": of_text(data),
+        "confidence": entry.confidence,
+        "expires_at": backend.time(now + timedelta(seconds=entry.ttl_s)),
+    }
+
+
+def providers(backend: Backend, targets: Iterable[Target], now: datetime) -> Seeds:
+    """Load the declared provider states."""
+    return Seeds(backend, PROVIDER_STATES, provider_rows(targets), now)
+
+
+def caches(backend: Backend, entries: Iterable[CacheEntry], now: datetime) -> Seeds:
+    """Load the declared cache entries."""
+    return Seeds(backend, PORTFOLIO_RATIONALES, (cache_row(entry, backend, now) for entry in entries), now)

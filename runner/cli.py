@@ -1,0 +1,340 @@
+"""
+The command line: parse, wire, print, exit.
+
+Results go to stdout, events to stderr: JSON lines, or a live view on a terminal. This is the one place that turns an
+error into text and an exit code. Every command imports what it uses, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from runner import __version__
+from runner.errors import ExitCode, RunnerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from runner.clock import Stop, WallClock
+    from runner.config.model import Rollout
+    from runner.engine import Engine
+    from runner.errors import Problem
+    from runner.events import Event, Sink, Teller
+    from runner.measure.probe import Prober
+    from runner.store.backend import Backend
+
+DEFAULT = "config/rollout.yaml"
+
+
+def main() -> None:
+    """Run the command line and exit with one of `ExitCode`."""
+    try:
+        code = cli.main(prog_name="runner", standalone_mode=False)
+    except click.UsageError as wrong:
+        wrong.show()
+        code = ExitCode.USAGE
+    except click.Abort:
+        code = ExitCode.INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("stopped at once; the same command goes on from the last commit", err=True)
+        code = ExitCode.INTERRUPTED
+    except RunnerError as failure:
+        click.echo(str(failure))
+        code = failure.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.FAILED
+    sys.exit(code or 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="runner")
+def cli() -> None:
+    r"""Carry a schema, its data and its caches into a database, stage by stage, and roll back by itself.
+
+    \b
+    Exit codes: 0 done, 1 failed, 3 config not valid, 6 another runner works here,
+    7 history or config do not match, 8 breached and rolled back, 9 a person is
+    needed, 64 wrong usage, 130 and 143 interrupted (the same command goes on).
+    """
+
+
+def config_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the config file, the environment and --json."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+    command = click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(command)
+    return click.argument("config", type=click.Path(path_type=Path), default=DEFAULT)(command)
+
+
+@cli.command()
+@config_argument
+@click.option("--target-stage", metavar="STAGE", help="Stop after this stage; one behind the current walks back.")
+@click.option("--accept-changes", is_flag=True, help="Go on with an unfinished run although its config was changed.")
+@click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append the events to a file, too.")
+def apply(
+    config: Path,
+    environment: str | None,
+    target_stage: str | None,
+    log_file: Path | None,
+    *,
+    as_json: bool,
+    accept_changes: bool,
+) -> int:
+    """Carry the rollout to its last stage, or to --target-stage, and go on where an earlier run stopped."""
+    with _session(config, environment, log_file, as_json=as_json) as session:
+        _check_target(session.rollout, target_stage)
+        outcome = session.engine().apply(target_stage, accept_changes=accept_changes)
+        session.print_outcome(outcome.run_id, outcome.stage)
+    return outcome.exit_code
+
+
+@cli.command()
+@config_argument
+@click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append the events to a file, too.")
+def abort(config: Path, environment: str | None, log_file: Path | None, *, as_json: bool) -> int:
+    """End an unfinished run: take its open stage back, or leave a stuck one as it stands."""
+    with _session(config, environment, log_file, as_json=as_json) as session:
+        outcome = session.engine().abort()
+        session.print_outcome(outcome.run_id, outcome.stage)
+    return outcome.exit_code
+
+
+@cli.command()
+@config_argument
+def validate(config: Path, environment: str | None, *, as_json: bool) -> int:
+    """Check the config and the migrations; no database is opened."""
+    try:
+        rollout = _load(config, environment)
+    except RunnerError as failure:
+        _print_problems(failure, as_json=as_json)
+        return failure.exit_code
+    counts = {
+        "providers": len(rollout.providers),
+        "rows": len(rollout.targets),
+        "cache_entries": len(rollout.caches),
+        "look_ups": len(rollout.lookups),
+        "stages": len(rollout.stages),
+        "migrations": len(rollout.migrations),
+    }
+    if as_json:
+        click.echo(json.dumps({"version": 1, "valid": True, "digest": rollout.digest, **counts}))
+    else:
+        click.echo(
+            f"{config} is valid: {counts['providers']} providers in {counts['rows']} rows,"
+            f" {counts['cache_entries']} cache entries, {counts['look_ups']} look-ups,"
+            f" {counts['stages']} stages, {counts['migrations']} migrations"
+        )
+    return ExitCode.DONE
+
+
+@cli.command()
+@config_argument
+def status(config: Path, environment: str | None, *, as_json: bool) -> int:
+    """Say where the rollout stands, and what comes next."""
+    from runner.clock import WallClock
+    from runner.report import status as report
+    from runner.store.ledger import Ledger
+
+    rollout = _load(config, environment)
+    with _reading(rollout) as backend:
+        ledger = Ledger(backend) if backend else None
+        found = report.facts(rollout, backend, ledger, WallClock().now())
+    command = f"runner apply {config}" + (f" --env {environment}" if environment else "")
+    click.echo(json.dumps(found) if as_json else report.text(found, _where(rollout), command))
+    return ExitCode.DONE
+
+
+@cli.command()
+@config_argument
+def history(config: Path, environment: str | None, *, as_json: bool) -> int:
+    """List every run that ever was: the audit trail."""
+    from runner.report import history as report
+    from runner.store.ledger import Ledger
+
+    rollout = _load(config, environment)
+    with _reading(rollout) as backend:
+        found = report.trail(Ledger(backend), rollout.name) if backend else {}
+    click.echo(json.dumps(found, indent=2) if as_json else report.text(found))
+    return ExitCode.DONE
+
+
+@dataclass
+class Session:
+    """What a command that writes works with, and how it ends."""
+
+    rollout: Rollout
+    backend: Backend
+    clock: WallClock
+    tell: Teller
+    as_json: bool
+
+    def engine(self) -> Engine:
+        """Return the engine, wired to real clock, database and network."""
+        from runner.engine import Engine
+
+        return Engine(self.rollout, self.backend, self.clock, self.tell, self._make_prober)
+
+    def _make_prober(self) -> Prober:
+        from runner.measure.probe import Prober
+        from runner.measure.stub import StandIn
+
+        rollout = self.rollout
+        needed = any(provider.endpoint is None for provider in rollout.providers)
+        stand_in = StandIn(rollout.faults, tuple(stage.name for stage in rollout.stages)) if needed else None
+        return Prober(rollout.probe, self.clock, stand_in)
+
+    def print_outcome(self, run_id: str | None, stage: str) -> None:
+        """Print what a run did, or that there was nothing to do."""
+        if run_id is None:
+            name = self.rollout.name
+            found = {"version": 1, "rollout": name, "run_id": None, "state": "unchanged", "final_stage": stage}
+            said = f"{name} on {_where(self.rollout)}: nothing to do, {stage} is reached and all is as declared"
+            click.echo(json.dumps(found) if self.as_json else said)
+            return
+        from runner.report import run as report
+        from runner.store.ledger import Ledger
+
+        ledger = Ledger(self.backend)
+        run = next(run for run in ledger.runs(self.rollout.name) if run.id == run_id)
+        found = report.facts(ledger, run)
+        click.echo(json.dumps(found) if self.as_json else report.text(found, _where(self.rollout)))
+
+
+@contextlib.contextmanager
+def _session(config: Path, environment: str | None, log_file: Path | None, *, as_json: bool) -> Iterator[Session]:
+    """Load, connect and listen; what goes wrong becomes an outcome on stdout, an event, and the exit code."""
+    from runner.clock import WallClock
+    from runner.store.backend import open_backend
+
+    clock = WallClock()
+    told: set[str] = set()
+    with contextlib.ExitStack() as stack:
+        tell = stack.enter_context(_events(clock, log_file, told))
+        try:
+            rollout = _load(config, environment)
+            where = rollout.environment
+            backend = stack.enter_context(contextlib.closing(open_backend(where.database, where.engine, create=True)))
+            stack.enter_context(_signals(clock.stop))
+            yield Session(rollout, backend, clock, tell, as_json)
+        except RunnerError as failure:
+            if told.isdisjoint({"run.failed", "run.interrupted", "run.stuck"}):
+                tell("run.refused", problems=[_plain(problem) for problem in failure.problems])
+            _print_problems(failure, as_json=as_json)
+            raise click.exceptions.Exit(failure.exit_code) from failure
+
+
+@contextlib.contextmanager
+def _events(clock: WallClock, log_file: Path | None, told: set[str]) -> Iterator[Teller]:
+    """Give a teller that writes to stderr and *log_file*, and notes in *told* which events there were."""
+    from runner.events import Teller
+
+    def note(event: Event) -> None:
+        told.add(event.name)
+
+    with contextlib.ExitStack() as stack:
+        sinks = [_on_first_event(_for_stderr), note]
+        if log_file:
+            try:
+                number = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            except OSError as error:
+                raise click.UsageError(f"cannot write the log file {log_file}: {error.strerror}") from error
+            sinks.append(_on_first_event(_json_lines, stack.enter_context(os.fdopen(number, "a", encoding="utf-8"))))
+        yield Teller(clock.now, *sinks)
+
+
+def _for_stderr() -> Sink:
+    from runner.report import live
+
+    return live.view(sys.stderr) if sys.stderr.isatty() else _json_lines(sys.stderr)
+
+
+def _json_lines(stream: TextIO) -> Sink:
+    from runner.events import json_lines
+
+    return json_lines(stream)
+
+
+def _on_first_event(make: Callable[..., Sink], *arguments: Any) -> Sink:
+    """Return a sink that is made when there is something to tell: what renders events takes long to import."""
+    made: list[Sink] = []
+
+    def write(event: Event) -> None:
+        if not made:
+            made.append(make(*arguments))
+        made[0](event)
+
+    return write
+
+
+@contextlib.contextmanager
+def _signals(stop: Stop) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a request to stop at the next safe point; a second SIGINT stops at once."""
+
+    def ask(number: int, _: object) -> None:
+        stop.ask(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _load(config: Path, environment: str | None) -> Rollout:
+    from runner.config.load import load
+
+    return load(config, environment)
+
+
+@contextlib.contextmanager
+def _reading(rollout: Rollout) -> Iterator[Backend | None]:
+    """Open the database for reading; None where there is none yet."""
+    from runner.store.backend import exists, open_backend
+
+    where = rollout.environment
+    if not exists(where.database, where.engine):
+        yield None
+        return
+    with contextlib.closing(open_backend(where.database, where.engine, read_only=True)) as backend:
+        yield backend
+
+
+def _check_target(rollout: Rollout, target: str | None) -> None:
+    from runner.config.model import DISABLED
+
+    stages = [DISABLED, *(stage.name for stage in rollout.stages)]
+    if target is not None and target not in stages:
+        raise click.BadParameter(
+            f"{target} is no stage; the stages are {', '.join(stages)}", param_hint="--target-stage"
+        )
+
+
+def _where(rollout: Rollout) -> str:
+    from runner.store.backend import masked
+
+    return f"{rollout.environment.name} ({masked(rollout.environment.database)})"
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    """Return a problem as plain data, for JSON."""
+    place = problem.where._asdict() if problem.where else {}
+    return {"what": problem.what, **place, "fix": problem.fix}
+
+
+def _print_problems(failure: RunnerError, *, as_json: bool) -> None:
+    if as_json:
+        problems = [_plain(problem) for problem in failure.problems]
+        click.echo(json.dumps({"version": 1, "exit_code": failure.exit_code, "problems": problems}))
+    else:
+        click.echo(str(failure))

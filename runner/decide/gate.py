@@ -1,0 +1,240 @@
+"""
+The gate of a stage: thresholds and samples in, verdicts out.
+
+Silence is never health. A threshold passes only on a finite number inside its limits from enough observations; a metric
+that was not measured, a NaN, and a source that does not answer are verdicts of their own and never a pass. The one
+comparison of a value with its limits stands in `_compare`.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil, fsum, isfinite
+from typing import TYPE_CHECKING
+
+from runner.config.model import Policy, Statistic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from runner.config.model import Threshold
+    from runner.samples import Sample
+
+PERCENTILE = {Statistic.P50: 50, Statistic.P90: 90, Statistic.P95: 95, Statistic.P99: 99}
+WINDOW = 10_000
+"""A percentile is exact over the latest so many values; memory stays flat however long the stage is."""
+
+
+class Verdict(StrEnum):
+    """What one threshold says; never merged into a yes or no before the last moment."""
+
+    PASS = "pass"  # noqa: S105  not a password
+    WARN = "warn"
+    FAIL = "fail"
+    NO_DATA = "no_data"
+    LOW_SAMPLE = "low_sample"
+    ERROR = "error"
+
+    @property
+    def lets_go_on(self) -> bool:
+        """Whether a stage may be left on this verdict."""
+        return self in {Verdict.PASS, Verdict.WARN}
+
+
+class Tally:
+    """
+    What a stage has seen of one metric and subject, ready to give its statistic at any time.
+
+    Takes the samples tick by tick; needs constant memory.
+    """
+
+    def __init__(self, statistic: Statistic) -> None:
+        self.statistic = statistic
+        self.count = 0
+        self.error: str | None = None
+        self.missing = True
+        self._total = 0.0
+        self._numbers = 0
+        self._low = float("inf")
+        self._high = float("-inf")
+        self._last: float | None = None
+        self._recent: deque[float] = deque()
+        self._sorted: list[float] = []
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Take what one tick found; nothing found is told apart from a number."""
+        self.error = next((sample.error for sample in samples if sample.error), None)
+        values = [value for sample in samples for value in sample.values]
+        self.missing = not values or not all(isfinite(value) for value in values)
+        if self.statistic is Statistic.LAST:
+            self.count = 0
+        if self.missing or self.error:
+            self._last = None
+            return
+        self.count += sum(sample.count for sample in samples)
+        self._total = fsum((self._total, *values))
+        self._numbers += len(values)
+        self._low = min(self._low, *values)
+        self._high = max(self._high, *values)
+        self._last = values[-1]
+        if self.statistic in PERCENTILE:
+            self._remember(values)
+
+    @property
+    def value(self) -> float | None:
+        """The statistic so far; None where no number has been seen."""
+        if not self._numbers:
+            return None
+        if self.statistic in PERCENTILE:
+            return self._sorted[ceil(PERCENTILE[self.statistic] / 100 * len(self._sorted)) - 1]
+        return {
+            Statistic.SUM: self._total,
+            Statistic.MEAN: self._total / self._numbers,
+            Statistic.MIN: self._low,
+            Statistic.MAX: self._high,
+            Statistic.LAST: self._last,
+        }[self.statistic]
+
+    def _remember(self, values: Iterable[float]) -> None:
+        for value in values:
+            if len(self._recent) == WINDOW:
+                self._sorted.remove(self._recent.popleft())
+            self._recent.append(value)
+            insort(self._sorted, value)
+
+
+def _compare(threshold: Threshold, value: float) -> Verdict:
+    """Compare *value* with the limits, both ends allowed."""
+
+    def outside(low: float | None, high: float | None) -> bool:
+        return (low is not None and value < low) or (high is not None and value > high)
+
+    if outside(threshold.min, threshold.max):
+        return Verdict.FAIL
+    return Verdict.WARN if outside(threshold.warn_min, threshold.warn_max) else Verdict.PASS
+
+
+def _is_certain(threshold: Threshold, value: float) -> bool:
+    """Say whether more samples cannot bring *value* back inside: a sum or maximum too high, a minimum too low."""
+    too_high = threshold.max is not None and value > threshold.max
+    too_low = threshold.min is not None and value < threshold.min
+    return (threshold.statistic in {Statistic.SUM, Statistic.MAX} and too_high) or (
+        threshold.statistic is Statistic.MIN and too_low
+    )
+
+
+def judge(threshold: Threshold, tally: Tally) -> Verdict:
+    """
+    Say whether what was seen so far lets the stage go on.
+
+    Too few observations are LOW_SAMPLE, unless the limit is already broken for good. A tick without a finite number is
+    NO_DATA, one whose source could not be read is ERROR, whatever was seen before.
+    """
+    value = tally.value
+    if value is not None and _is_certain(threshold, value):
+        return Verdict.FAIL
+    if tally.error:
+        return Verdict.ERROR
+    if tally.missing or value is None:
+        return Verdict.NO_DATA
+    if tally.count < threshold.min_samples:
+        return Verdict.LOW_SAMPLE
+    return _compare(threshold, value)
+
+
+@dataclass(slots=True)
+class Judgement:
+    """
+    A threshold's standing in a stage: the latest verdict, the number behind it, and how often it failed.
+
+    `is_breached` says that it failed more often than is tolerated; good samples do not take that back.
+    """
+
+    threshold: Threshold
+    subject: str
+    verdict: Verdict = Verdict.NO_DATA
+    value: float | None = None
+    count: int = 0
+    error: str | None = None
+    fails: int = 0
+    consecutive_fails: int = 0
+    is_breached: bool = False
+
+    def take(self, tally: Tally) -> None:
+        """Judge the stage as *tally* has it now, and count the failures."""
+        self.verdict, self.value, self.count = judge(self.threshold, tally), tally.value, tally.count
+        self.error = tally.error
+        if self.verdict is Verdict.FAIL:
+            self.fails += 1
+            self.consecutive_fails += 1
+        elif self.verdict.lets_go_on:
+            self.consecutive_fails = 0
+        total, in_a_row = self.threshold.failure_limit, self.threshold.consecutive_failure_limit
+        self.is_breached |= (total is not None and self.fails > total) or (
+            in_a_row is not None and self.consecutive_fails > in_a_row
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Whether a missing number is waited for, rather than a reason to roll back at the end of the stage."""
+        policy = self.threshold.on_error if self.verdict is Verdict.ERROR else self.threshold.on_no_data
+        return policy is Policy.HOLD
+
+    def __str__(self) -> str:
+        who = f"{self.threshold.metric} of {self.subject}" if self.subject else self.threshold.metric
+        if self.error:
+            return f"{who} could not be measured: {self.error}"
+        if self.value is None:
+            return f"{who} was not measured, {_limits(self.threshold)}"
+        basis = f"{self.threshold.statistic} of {self.count} {'sample' if self.count == 1 else 'samples'}"
+        return f"{who} is {_number(self.value)}, {_limits(self.threshold)} ({basis})"
+
+
+class Gate:
+    """All thresholds of a stage. *subjects* are the providers that a threshold by provider must hear of."""
+
+    def __init__(self, thresholds: Iterable[Threshold], subjects: Iterable[str]) -> None:
+        names = tuple(dict.fromkeys(subjects))
+        self.judgements = [
+            Judgement(threshold, subject)
+            for threshold in thresholds
+            for subject in (names if threshold.by_provider else ("",))
+        ]
+        self._tallies = [Tally(judgement.threshold.statistic) for judgement in self.judgements]
+
+    def take(self, samples: Iterable[Sample]) -> None:
+        """Take what one tick found and judge every threshold anew."""
+        found: dict[tuple[str, str], list[Sample]] = {}
+        for sample in samples:
+            found.setdefault((sample.metric, ""), []).append(sample)
+            if sample.subject:
+                found.setdefault((sample.metric, sample.subject), []).append(sample)
+        for judgement, tally in zip(self.judgements, self._tallies, strict=True):
+            tally.add(found.get((judgement.threshold.metric, judgement.subject), ()))
+            judgement.take(tally)
+
+    @property
+    def breaches(self) -> list[Judgement]:
+        """The thresholds that failed more often than they may."""
+        return [judgement for judgement in self.judgements if judgement.is_breached]
+
+    @property
+    def missing(self) -> list[Judgement]:
+        """The thresholds that do not let the stage be left, though they have not failed it."""
+        return [judgement for judgement in self.judgements if not judgement.verdict.lets_go_on]
+
+
+def _limits(threshold: Threshold) -> str:
+    wanted = []
+    if threshold.min is not None:
+        wanted.append(f"at least {_number(threshold.min)}")
+    if threshold.max is not None:
+        wanted.append(f"at most {_number(threshold.max)}")
+    return f"{' and '.join(wanted) or 'a number'} is wanted"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,377 @@
+"""
+Apply, resume, roll back: read what is stored, take the next step, store it, and so on until the target is reached.
+
+A run that was cut off is the same loop begun again. Where there is nothing to do, nothing is written and no lock taken.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.act import live, migrate, seed
+from runner.clock import timestamp
+from runner.config.model import DISABLED, Kind, OnBreach
+from runner.decide import plan
+from runner.decide.diff import differences
+from runner.decide.machine import Signal, State, after
+from runner.engine.passage import Breach, Desk, Passage
+from runner.errors import ExitCode, Interrupted, Mismatch, Problem, RunnerError, Stuck, Where
+from runner.store.changes import Changes
+from runner.store.ledger import Ledger
+from runner.store.lock import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from runner.clock import Clock
+    from runner.config.model import Rollout, Stage
+    from runner.events import Teller
+    from runner.measure.probe import Prober
+    from runner.store.backend import Backend
+    from runner.store.ledger import Run, StageEntry
+
+BY_A_PERSON = "aborted by a person"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an apply ended. `run_id` is None where there was nothing to do; `message` says why a run was rolled back."""
+
+    exit_code: ExitCode
+    stage: str
+    run_id: str | None = None
+    message: str | None = None
+
+
+class Engine:
+    """
+    Carries *rollout* into the database behind *backend*.
+
+    *make_prober* is called only by a run that measures.
+    """
+
+    def __init__(
+        self, rollout: Rollout, backend: Backend, clock: Clock, tell: Teller, make_prober: Callable[[], Prober]
+    ) -> None:
+        self._rollout = rollout
+        self._backend = backend
+        self._clock = clock
+        self._tell = tell.bind(rollout=rollout.name)
+        self._make_prober = make_prober
+        self._ledger = Ledger(backend)
+        self._lock = Lock(backend, clock)
+
+    def apply(self, target: str | None = None, *, accept_changes: bool = False) -> Outcome:
+        """
+        Go from where the database stands to stage *target* (the last one if None), and say how that ended.
+
+        Raises RunnerError where a step fails, history does not match, somebody else works here, an undo is not exact,
+        or a signal asks for a stop; the database is then as the problem says, and the same command goes on.
+        """
+        if self._is_done(target):
+            return Outcome(ExitCode.DONE, self._stands_at())
+        self._lock.take()
+        try:
+            with self._lock.transaction():
+                self._ledger.create()
+                run, resumed = self._begin(target, accept_changes=accept_changes)
+            self._tell = self._tell.bind(run_id=run.id)
+            self._tell("run.resumed" if resumed else "run.started", target_stage=run.target_stage, state=run.state)
+            return self._carry_on(run)
+        finally:
+            self._lock.release()
+
+    def abort(self) -> Outcome:
+        """End the unfinished run: take its open stage back, or leave a stuck one as it stands."""
+        run = self._ledger.latest_run(self._rollout.name)
+        if run is None or State(run.state).is_final:
+            return Outcome(ExitCode.DONE, self._stands_at())
+        self._lock.take()
+        try:
+            self._tell = self._tell.bind(run_id=run.id)
+            if run.state == State.STUCK:
+                with self._lock.transaction():
+                    self._give_up_stuck_stages(run)
+                    self._finish(run, Signal.ABORTED)
+            else:
+                with self._lock.transaction():
+                    if run.state != State.ROLLING_BACK:
+                        self._move(run, Signal.TURNED_BACK, back_to=self._stands_at(), message=BY_A_PERSON)
+                self._undo_down_to(self._again(run), Signal.ABORTED)
+            self._tell("run.aborted", stage=self._stands_at())
+            return Outcome(ExitCode.DONE, self._stands_at(), run.id, BY_A_PERSON)
+        finally:
+            self._lock.release()
+
+    # what is there to do
+
+    def _is_done(self, target: str | None) -> bool:
+        """Say whether everything declared up to *target* stands already; reads only."""
+        applied = self._applied()
+        if plan.pending(self._rollout.migrations, applied) or not self._ledger.exists:
+            return False
+        run = self._ledger.latest_run(self._rollout.name)
+        if run is None or not State(run.state).is_final:
+            return False
+        if plan.route(self._rollout, self._stands_at(), target or self._rollout.stages[-1].name):
+            return False
+        now = self._clock.now()
+        return all(seeds(now).compare().is_none for _, seeds in self._seeds())
+
+    def _applied(self) -> dict[str, plan.Applied]:
+        return {
+            row["version"]: plan.Applied(
+                row["version"], row["name"], row["checksum"], row["applied_at"], row["state"] == "done"
+            )
+            for row in self._ledger.migrations()
+        }
+
+    def _stands_at(self) -> str:
+        """Return the last stage that was passed and not undone."""
+        passed = [entry.stage for entry in self._ledger.standing(self._rollout.name) if entry.state == "passed"]
+        return passed[-1] if passed else DISABLED
+
+    def _seeds(self) -> Iterator[tuple[str, Callable[[datetime], seed.Seeds]]]:
+        rollout, backend = self._rollout, self._backend
+        yield "providers", lambda now: seed.providers(backend, rollout.targets, now)
+        yield "caches", lambda now: seed.caches(backend, rollout.caches, now)
+
+    # runs
+
+    def _begin(self, target: str | None, *, accept_changes: bool) -> tuple[Run, bool]:
+        """Begin a run, or take up the one that is unfinished; inside the lock, so that what is read still holds."""
+        rollout, ledger = self._rollout, self._ledger
+        run = ledger.latest_run(rollout.name)
+        if run is None or State(run.state).is_final:
+            aim = target or rollout.stages[-1].name
+            fresh = ledger.begin_run(
+                rollout.name,
+                rollout.environment.name,
+                rollout.digest,
+                rollout.declared,
+                aim,
+                State.PENDING,
+                self._clock.now(),
+            )
+            self._move(fresh, Signal.STARTED)
+            return self._again(fresh), False
+        self._refuse_other_config(run, accept_changes=accept_changes)
+        ledger.keep_config(rollout.digest, rollout.declared)
+        ledger.update_run(run.id, config_digest=rollout.digest, target_stage=target or run.target_stage)
+        if run.state == State.STUCK:
+            self._move(run, Signal.RETRIED)
+        return self._again(run), True
+
+    def _refuse_other_config(self, run: Run, *, accept_changes: bool) -> None:
+        going_back = run.state in {State.ROLLING_BACK, State.STUCK}
+        if run.config_digest == self._rollout.digest or accept_changes or going_back:
+            return
+        changed = "\n".join(
+            f"    {line}" for line in differences(self._ledger.config(run.config_digest), self._rollout.declared)
+        )
+        raise Mismatch(
+            Problem(
+                f"run {run.id} is not finished, and the config is no longer the one it began with:\n{changed}",
+                Where(str(self._rollout.path)),
+                "go on with the new one: --accept-changes; or bring the old one back; or end the run: runner abort",
+            )
+        )
+
+    def _again(self, run: Run) -> Run:
+        found = self._ledger.latest_run(run.rollout)
+        assert found is not None  # noqa: S101  it was just written
+        return found
+
+    def _move(self, run: Run, signal: Signal, **values: object) -> None:
+        """Store the state that follows from *signal*; inside a transaction."""
+        state = State(self._again(run).state)
+        self._ledger.update_run(run.id, state=after(state, signal), **values)
+
+    def _finish(self, run: Run, signal: Signal) -> None:
+        self._move(run, signal, finished_at=timestamp(self._clock.now()), final_stage=self._stands_at())
+
+    def _carry_on(self, run: Run) -> Outcome:
+        """Take *run* from the state it is in to its end, and tell how that was."""
+        try:
+            if run.state == State.ROLLING_BACK:
+                return self._go_on_back(run)
+            self._migrate(run)
+            self._seed(run)
+            return self._travel(run)
+        except Stuck:
+            raise
+        except Interrupted as stop:
+            self._tell("run.interrupted", signal=self._clock.stop.signal)
+            number = self._clock.stop.signal or 2
+            stop.exit_code = ExitCode(128 + number)
+            stop.problems = (
+                Problem(f"stopped at a safe point in run {run.id}", fix="the same command goes on from here"),
+            )
+            raise
+        except RunnerError as failure:
+            self._tell("run.failed", problems=[str(problem) for problem in failure.problems])
+            raise
+
+    # steps
+
+    def _migrate(self, run: Run) -> None:
+        todo = plan.pending(self._rollout.migrations, self._applied())
+        known = self._backend.objects() if todo else set()
+        for migration in todo:
+            self._stop_if_asked()
+            known = migrate.apply(self._backend, self._ledger, self._lock, self._clock, migration, run.id, known)
+            self._tell("migration.applied", version=migration.version, name=migration.name)
+
+    def _seed(self, run: Run) -> None:
+        for step, seeds in self._seeds():
+            self._stop_if_asked()
+            now = self._clock.now()
+            declared = seeds(now)
+            found = declared.compare()
+            if found.is_none:
+                continue
+            with self._lock.transaction():
+                declared.write(run.id)
+                self._ledger.record_step(run.id, step, found._asdict(), now)
+            if found.add or found.change:
+                self._tell("seed.applied", step=step, added=found.add, changed=found.change, left=found.leave)
+            if found.warm:
+                self._tell("cache.warmed", rows=found.warm, reason="expired")
+
+    def _travel(self, run: Run) -> Outcome:
+        """Go through the stages to the target of *run*, forward or back."""
+        rollout, ledger = self._rollout, self._ledger
+        standing = ledger.standing(rollout.name)
+        open_entry = standing[-1] if standing and standing[-1].state == "entered" else None
+        target = rollout.position(run.target_stage)
+        if open_entry and target < open_entry.position:
+            return self._turn_back(run)
+        route = plan.route(rollout, self._stands_at(), run.target_stage)
+        if route.back_to is not None:
+            return self._turn_back(run)
+        with self._measuring(route.forward) as desk:
+            for stage in route.forward:
+                self._stop_if_asked()
+                breach = self._pass_through(desk, run, stage, open_entry)
+                if breach:
+                    return breach
+                open_entry = None
+        with self._lock.transaction():
+            self._finish(run, Signal.TARGET_REACHED)
+        self._tell("run.completed", final_stage=self._stands_at())
+        return Outcome(ExitCode.DONE, self._stands_at(), run.id)
+
+    @contextmanager
+    def _measuring(self, stages: tuple[Stage, ...]) -> Iterator[Desk]:
+        """Make what measuring needs, where there is anything to measure, and close it afterwards."""
+        probes = stages and any(metric.kind is Kind.PROBE for metric in self._rollout.metrics)
+        reader = self._backend.reader()
+        prober = self._make_prober() if probes else None
+        try:
+            yield Desk(self._rollout, self._backend, reader, self._ledger, self._lock, self._clock, prober)
+        finally:
+            if prober:
+                prober.close()
+            reader.close()
+
+    def _pass_through(self, desk: Desk, run: Run, stage: Stage, open_entry: StageEntry | None) -> Outcome | None:
+        """Go through one stage; the outcome of the run if that was its end."""
+        passage = Passage(desk, run, stage, self._tell, lambda missing: self._hold(run, stage, missing))
+        passage.open(open_entry)
+        try:
+            passage.observe()
+        except Breach as breach:
+            return self._breached(run, passage, str(breach))
+        with self._lock.transaction():
+            passage.leave()
+            self._move(run, Signal.STAGE_PASSED)
+        passage.tell("stage.passed", ticks=stage.ticks, **desk.ledger.figures(passage.entry.id))
+        return None
+
+    def _hold(self, run: Run, stage: Stage, missing: list[str]) -> None:
+        if self._again(run).state == State.HOLDING:
+            return
+        with self._lock.transaction():
+            self._move(run, Signal.DATA_MISSING)
+        self._tell("stage.held", stage=stage.name, waiting_for=missing)
+
+    def _stop_if_asked(self) -> None:
+        if self._clock.stop.signal:
+            raise Interrupted
+
+    # the way back
+
+    def _breached(self, run: Run, passage: Passage, cause: str) -> Outcome:
+        message = f"{passage.stage.name} breached: {cause}"
+        back_to = self._stands_at() if self._rollout.on_breach is OnBreach.PREVIOUS else DISABLED
+        with self._lock.transaction():
+            self._ledger.update_stage(passage.entry.id, breach=cause)
+            self._move(run, Signal.BREACHED, back_to=back_to, message=message)
+        passage.tell("stage.breached", cause=cause)
+        return self._undo_down_to(self._again(run), Signal.UNDONE)
+
+    def _turn_back(self, run: Run) -> Outcome:
+        with self._lock.transaction():
+            self._move(run, Signal.TURNED_BACK, back_to=run.target_stage)
+        return self._undo_down_to(self._again(run), Signal.TARGET_REACHED)
+
+    def _go_on_back(self, run: Run) -> Outcome:
+        """Finish a way back that was cut off, or that was stuck."""
+        ends = {None: Signal.TARGET_REACHED, BY_A_PERSON: Signal.ABORTED}
+        return self._undo_down_to(run, ends.get(run.message, Signal.UNDONE))
+
+    def _undo_down_to(self, run: Run, end: Signal) -> Outcome:
+        """Undo every stage that stands beyond where *run* goes back to, newest first, each in one transaction."""
+        for entry in self._to_be_undone(run):
+            self._undo(run, entry)
+        with self._lock.transaction():
+            self._finish(run, end)
+        told = {Signal.UNDONE: "run.rolled_back", Signal.TARGET_REACHED: "run.walked_back"}
+        if end in told:
+            self._tell(told[end], final_stage=self._stands_at(), cause=run.message, verified=True)
+        code = ExitCode.ROLLED_BACK if end is Signal.UNDONE else ExitCode.DONE
+        return Outcome(code, self._stands_at(), run.id, run.message)
+
+    def _undo(self, run: Run, entry: StageEntry) -> None:
+        """Take one stage back and compare; Stuck where that is not exact."""
+        with self._lock.transaction():
+            restored, conflicts = Changes(self._backend, entry.id).undo()
+            if conflicts:
+                self._move(run, Signal.UNDO_FAILED)
+            else:
+                live.forget_props(self._backend, entry.id)
+                self._close(run, entry)
+        if not conflicts:
+            self._tell("stage.undone", stage=entry.stage, rows=restored, digest=entry.digest, verified=True)
+            return
+        for conflict in conflicts:
+            self._tell("change.conflicted", stage=entry.stage, **conflict._asdict())
+        self._tell("run.stuck", stage=entry.stage, conflicts=len(conflicts))
+        more = f" (and {len(conflicts) - 5} more)" if len(conflicts) > 5 else ""  # noqa: PLR2004  a handful is shown
+        raise Stuck(
+            Problem(
+                f"stage {entry.stage} could not be taken back exactly: others changed {len(conflicts)} values\n"
+                + "\n".join(f"    {conflict}" for conflict in conflicts[:5])
+                + more,
+                fix="set them to what is right, and run `runner apply` again: it goes on with the rollback;"
+                " or leave them as they are: `runner abort`",
+            )
+        )
+
+    def _give_up_stuck_stages(self, run: Run) -> None:
+        """Let go of every stage that the rollback did not reach, as it stands."""
+        for entry in self._to_be_undone(run):
+            self._close(run, entry)
+
+    def _to_be_undone(self, run: Run) -> list[StageEntry]:
+        """Return the stages that stand beyond the one *run* goes back to, newest first. The ledger knows the order."""
+        standing = self._ledger.standing(run.rollout)
+        passed = (entry.id for entry in standing if entry.stage == run.back_to and entry.state == "passed")
+        limit = max(passed, default=0)
+        return [entry for entry in reversed(standing) if entry.id > limit]
+
+    def _close(self, run: Run, entry: StageEntry) -> None:
+        self._ledger.update_stage(entry.id, state="undone", undone_at=timestamp(self._clock.now()), undone_by=run.id)

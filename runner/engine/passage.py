@@ -1,0 +1,371 @@
+"""
+One passage through a stage: enter, measure at every tick, leave, or say why not.
+
+Whatever a tick finds is stored, judged and acted on in one transaction; events are told after it. No lock of the
+database is held while anything is waited for. A passage that was cut off goes on with the ticks that are left: time in
+which no runner was alive does not count as observed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from runner.act import live, switch
+from runner.clock import timestamp
+from runner.config.model import Kind, Mode, Reading
+from runner.decide.gate import Gate
+from runner.errors import Interrupted, Problem, StepFailed
+from runner.measure import lookup, query
+from runner.store.changes import Changes, digest
+from runner.store.digest import canonical, of_text
+from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from runner.clock import Clock
+    from runner.config.model import Rollout, Stage, Target
+    from runner.decide.gate import Judgement
+    from runner.events import Teller
+    from runner.measure.probe import Answer, Prober
+    from runner.samples import Sample
+    from runner.store.backend import Backend, Row
+    from runner.store.changes import Change, Key
+    from runner.store.ledger import Ledger, Run, StageEntry
+    from runner.store.lock import Lock
+
+PATIENCE_S = 5.0
+"""No wait is longer than this without a look at the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every step of a run works with."""
+
+    rollout: Rollout
+    backend: Backend
+    reader: Backend
+    ledger: Ledger
+    lock: Lock
+    clock: Clock
+    prober: Prober | None
+
+
+class Breach(Exception):
+    """The stage may not go on, and why."""
+
+
+@dataclass(slots=True)
+class Passage:
+    """A run in a stage. `open` enters it, or takes it up where it was left; `observe` goes through its ticks."""
+
+    desk: Desk
+    run: Run
+    stage: Stage
+    tell: Teller
+    hold: Callable[[list[str]], None]
+    targets: tuple[Target, ...] = ()
+    entry: StageEntry = field(init=False)
+    gate: Gate = field(init=False)
+    causes: Counter[str] = field(default_factory=Counter)
+    seen: Mapping[Key, Row] = field(default_factory=dict)
+    waiting: dict[Key, Target] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tell = self.tell.bind(stage=self.stage.name)
+        self.targets = tuple(self.desk.rollout.select(self.stage.probe))
+        self.gate = Gate(self.stage.thresholds, (target.provider.name for target in self.targets))
+
+    def open(self, entry: StageEntry | None) -> None:
+        """Enter the stage, or go on with *entry*."""
+        if entry is None:
+            self._enter()
+        else:
+            self._take_up(entry)
+        if self.desk.prober:
+            self.desk.prober.enter(self.stage.name)
+
+    def _enter(self) -> None:
+        desk, stage = self.desk, self.stage
+        now = desk.clock.now()
+        summary: dict[str, Any] = {"targets": len(self.targets)}
+        refreshed: list[Change] = []
+        shadowed: list[Change] = []
+        with desk.lock.transaction():
+            self.entry = desk.ledger.enter_stage(
+                self.run, stage.name, stage.mode, desk.rollout.position(stage.name), "", summary, now
+            )
+            changes = Changes(desk.backend, self.entry.id)
+            if stage.mode is Mode.SHADOW:
+                shadowed = self._shadow(changes, summary)
+            elif stage.mode is Mode.ACTIVE:
+                self._claim(changes)
+                refreshed = self._refresh(changes)
+                summary["refreshed"] = len(refreshed)
+            self.entry = replace(self.entry, digest=changes.claimed_digest(), summary_json=canonical(summary))
+            desk.ledger.update_stage(self.entry.id, digest=self.entry.digest, summary_json=self.entry.summary_json)
+        self.tell(
+            "stage.entered", mode=stage.mode, targets=len(self.targets), ticks=stage.ticks, duration_s=stage.duration_s
+        )
+        self._tell_shadowed(shadowed, summary)
+        if refreshed:
+            self.tell("cache.refreshed", rows=len(refreshed), keys=[change.key[0] for change in refreshed])
+
+    def _take_up(self, entry: StageEntry) -> None:
+        """Learn again what is stored of a passage that was cut off."""
+        self.entry = entry
+        found = {
+            tick: [sample for _, sample in group]
+            for tick, group in groupby(self.desk.ledger.samples(entry.id), key=lambda pair: pair[0])
+        }
+        for tick in range(entry.ticks):
+            self.gate.take(found.get(tick, ()))
+        if self.stage.mode is Mode.ACTIVE:
+            with self.desk.lock.transaction():
+                self._claim(Changes(self.desk.backend, entry.id))
+
+    def _claim(self, changes: Changes) -> None:
+        """Claim the providers that this stage switches on, and learn which of them still wait for it."""
+        if self.stage.activate is None:
+            return
+        targets = tuple(self.desk.rollout.select(self.stage.activate))
+        recorded = self.targets if self.desk.rollout.probe.record else ()
+        claimed = {target.key for target in (*targets, *recorded)}
+        self.seen = switch.claim_providers(
+            changes,
+            [target for target in self.desk.rollout.targets if target.key in claimed],
+            with_live_columns=self.desk.rollout.probe.record,
+        )
+        if missing := [target.key for target in targets if target.key not in self.seen]:
+            raise StepFailed(
+                Problem(
+                    f"provider_states has no row for {missing[0][0]}/{missing[0][1]} ({len(missing)} are missing)",
+                    fix="run `runner apply` again: it writes the declared rows first",
+                )
+            )
+        self.waiting = {target.key: target for target in targets if not switch.is_on(self.seen[target.key])}
+
+    def _refresh(self, changes: Changes) -> list[Change]:
+        if self.stage.refresh is None:
+            return []
+        desk = self.desk
+        return switch.refresh(changes, desk.backend, desk.rollout.caches, self.stage.refresh, desk.clock.now())
+
+    def _shadow(self, changes: Changes, summary: dict[str, Any]) -> list[Change]:
+        """Run the writes of the stage for real, take them back, and make sure that no row is different."""
+        desk = self.desk
+        activate = self.stage.activate
+        targets = tuple(desk.rollout.select(activate)) if activate else ()
+        before = self._rows_digest(targets)
+        with desk.backend.rolled_back():
+            seen = switch.claim_providers(changes, targets, with_live_columns=False)
+            updated = switch.activate(changes, desk.backend, targets, seen, desk.clock.now())
+            refreshed = self._refresh(changes)
+        after = self._rows_digest(targets)
+        if before != after:
+            raise StepFailed(Problem("the shadow writes were rolled back, but rows are different", fix="report this"))
+        summary |= {"updates": len(updated), "refreshes": len(refreshed), "before": before, "after": after}
+        return updated + refreshed
+
+    def _rows_digest(self, targets: tuple[Target, ...]) -> str:
+        """Return the digest of every row that the stage could write."""
+        backend = self.desk.backend
+        providers = digest(backend, PROVIDER_STATES, (target.key for target in targets))
+        caches = digest(backend, PORTFOLIO_RATIONALES, ((entry.key,) for entry in self.desk.rollout.caches))
+        return of_text(providers + caches)
+
+    def _tell_shadowed(self, changes: list[Change], summary: Mapping[str, Any]) -> None:
+        if self.stage.mode is not Mode.SHADOW:
+            return
+        for change in changes:
+            self.tell(
+                "row.shadowed",
+                table=change.table,
+                key="/".join(map(str, change.key)),
+                before=change.before,
+                after=change.after,
+            )
+        self.tell("shadow.rolled_back", **{name: value for name, value in summary.items() if name != "targets"})
+
+    def observe(self) -> None:
+        """
+        Measure at every tick until the stage may be left. Breach says that it must be given up.
+
+        Ticks keep their schedule, `interval` apart from the start; what answers late is counted at a later tick.
+        """
+        if self.gate.breaches:
+            raise Breach(self._breach_text())
+        if self.entry.ticks >= self.stage.ticks and self._may_leave(self.entry.ticks - 1):
+            return
+        interval = self.stage.interval_s / self.desk.rollout.environment.speed
+        start = self.desk.clock.monotonic()
+        for number, tick in enumerate(self._ticks()):
+            self._wait_until(start + number * interval)
+            self._tick(tick, start + (number + 1) * interval)
+            if tick + 1 >= self.stage.ticks and self._may_leave(tick):
+                self._wait_until(start + (number + 1) * interval)
+                break
+
+    def _ticks(self) -> Iterator[int]:
+        """Yield the numbers of the ticks that are left, from 0, the extra ones of a stage that holds included."""
+        return iter(range(self.entry.ticks, max(self.stage.deadline_ticks, self.entry.ticks + 1)))
+
+    def _wait_until(self, moment: float) -> None:
+        clock = self.desk.clock
+        while not clock.stop.signal and clock.monotonic() < moment:
+            clock.sleep_until(min(moment, clock.monotonic() + PATIENCE_S))
+            self.desk.lock.keep()
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Raise Interrupted if a signal has come in: this is a safe point."""
+        if self.desk.clock.stop.signal:
+            raise Interrupted
+
+    def _tick(self, tick: int, until: float) -> None:
+        desk = self.desk
+        is_last = tick + 1 >= self.stage.ticks
+        if desk.prober:
+            desk.prober.start(self.targets)
+        samples = list(self._measure())
+        answers: list[Answer] = []
+        if desk.prober:
+            answers = self._collect(desk.prober, until + (desk.rollout.probe.timeout_s if is_last else 0))
+            samples += self._read(answers)
+        self.stop_if_asked()
+        self.gate.take(samples)
+        activated = self._store(tick, samples, answers)
+        self._tell_tick(tick, samples, answers, activated)
+        if self.gate.breaches:
+            raise Breach(self._breach_text())
+
+    def _collect(self, prober: Prober, until: float) -> list[Answer]:
+        """Take the answers that come in until all have, or that moment has come; keeps the lease meanwhile."""
+        clock = self.desk.clock
+        answers = prober.collect(min(until, clock.monotonic() + PATIENCE_S))
+        while prober.under_way and clock.monotonic() < until and not clock.stop.signal:
+            self.desk.lock.keep()
+            answers += prober.collect(min(until, clock.monotonic() + PATIENCE_S))
+        return answers
+
+    def _read(self, answers: list[Answer]) -> list[Sample]:
+        from runner.measure.probe import samples  # noqa: PLC0415  HTTP is imported only where probes are declared
+
+        self.causes.update(f"{answer.target.provider.name}: {answer.error}" for answer in answers if answer.error)
+        return samples(self.desk.rollout.metrics, answers)
+
+    def _measure(self) -> Iterator[Sample]:
+        """Read the metrics that come from the database."""
+        desk = self.desk
+        for metric in desk.rollout.metrics:
+            if metric.kind is Kind.LOOKUP:
+                yield lookup.replay(desk.reader, metric.name, desk.rollout.lookups, desk.clock.now())
+            elif metric.kind is Kind.SQL:
+                yield query.ask(desk.reader, metric, metric.timeout_s, desk.clock.monotonic)
+
+    def _store(self, tick: int, samples: list[Sample], answers: list[Answer]) -> list[Change]:
+        """Commit what a tick found, and in an active stage what follows from it."""
+        desk, now = self.desk, self.desk.clock.now()
+        activated: list[Change] = []
+        with desk.lock.transaction():
+            desk.ledger.record_samples(self.entry.id, tick, samples, now)
+            desk.ledger.record_verdicts(self.entry.id, map(_verdict_row, self.gate.judgements), now)
+            desk.ledger.update_stage(self.entry.id, ticks=tick + 1)
+            if self.stage.mode is Mode.ACTIVE:
+                changes = Changes(desk.backend, self.entry.id)
+                passed = {answer.target.key for answer in answers if answer.ok} & self.waiting.keys()
+                ready = [self.waiting[key] for key in passed]
+                activated = switch.activate(changes, desk.backend, ready, self.seen, now) if ready else []
+                self._look_again(changes, passed - {change.key for change in activated})
+                if desk.rollout.probe.record and answers:
+                    live.record(changes, desk.backend, self.entry.id, answers, now)
+        return activated
+
+    def _look_again(self, changes: Changes, skipped: set[Key]) -> None:
+        """See how rows stand that somebody else switched after the stage had claimed them; the next tick tries anew."""
+        if not skipped:
+            return
+        self.seen = {**self.seen, **changes.claim(PROVIDER_STATES, PROVIDER_STATES.switched, skipped)}
+        for key in skipped:
+            self.tell("provider.skipped", provider=key[0], sport=key[1])
+            if switch.is_on(self.seen[key]):
+                del self.waiting[key]
+
+    def _tell_tick(self, tick: int, samples: list[Sample], answers: list[Answer], activated: list[Change]) -> None:
+        for answer in answers:
+            if answer.error:
+                self.tell(
+                    "probe.failed",
+                    provider=answer.target.provider.name,
+                    sport=answer.target.sport,
+                    cause=answer.error,
+                    attempts=answer.attempts,
+                )
+        for change in activated:
+            del self.waiting[change.key]
+            self.tell("provider.activated", provider=change.key[0], sport=change.key[1])
+        figures = {
+            f"{judgement.threshold.metric}{'.' if judgement.subject else ''}{judgement.subject}": judgement.value
+            for judgement in self.gate.judgements
+        }
+        verdicts = Counter(judgement.verdict for judgement in self.gate.judgements)
+        self.tell(
+            "tick.recorded",
+            tick=tick + 1,
+            ticks=self.stage.ticks,
+            observations=sum(sample.count for sample in samples),
+            verdicts=dict(verdicts),
+            **figures,
+        )
+
+    def _may_leave(self, tick: int) -> bool:
+        """Say whether every threshold passes and every selected provider is on; Breach if there is no more time."""
+        missing = [str(judgement) for judgement in self.gate.missing]
+        missing += [f"{'/'.join(key)} is not active: no probe of it has passed" for key in self.waiting]
+        if not missing:
+            return True
+        must_not_wait = any(not judgement.holds for judgement in self.gate.missing)
+        if must_not_wait or tick + 1 >= self.stage.deadline_ticks:
+            raise Breach("; ".join(missing))
+        self.hold(missing)
+        return False
+
+    def _breach_text(self) -> str:
+        return "; ".join(self._explained(judgement) for judgement in self.gate.breaches)
+
+    def _explained(self, judgement: Judgement) -> str:
+        """Say what a threshold found, and for failed requests whose and why."""
+        metric = next(metric for metric in self.desk.rollout.metrics if metric.name == judgement.threshold.metric)
+        if metric.reading is not Reading.ERRORS or not self.causes:
+            return str(judgement)
+        causes = ", ".join(f"{cause} ({count} times)" for cause, count in self.causes.most_common(5))
+        return f"{judgement}: {causes}"
+
+    def leave(self) -> None:
+        """Write that the stage was passed. Wants to be called inside a transaction."""
+        summary = self.entry.summary
+        if self.stage.mode is Mode.ACTIVE:
+            summary["active"] = self.desk.backend.scalar(
+                "SELECT count(*) FROM provider_states WHERE status = 'ACTIVE' AND is_enabled"
+            )
+        self.desk.ledger.update_stage(
+            self.entry.id,
+            state="passed",
+            left_at=timestamp(self.desk.clock.now()),
+            summary_json=canonical(summary),
+        )
+
+
+def _verdict_row(judgement: Judgement) -> Row:
+    return {
+        "metric": judgement.threshold.metric,
+        "subject": judgement.subject,
+        "verdict": judgement.verdict,
+        "value": judgement.value,
+        "observations": judgement.count,
+        "fails": judgement.fails,
+        "consecutive_fails": judgement.consecutive_fails,
+    }

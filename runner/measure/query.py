@@ -1,0 +1,33 @@
+"""Metrics that are one number from a query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runner.errors import StepFailed
+from runner.samples import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.config.model import Metric
+    from runner.store.backend import Backend
+
+
+def ask(reader: Backend, metric: Metric, seconds: float, monotonic: Callable[[], float]) -> Sample:
+    """
+    Run the query of *metric* on a connection that cannot write, for *seconds* at the most.
+
+    NULL and no row are no value. A query that fails, takes too long, or gives no number is a sample with an error.
+    """
+    try:
+        with reader.deadline(seconds, monotonic):
+            value = reader.scalar(metric.query or "")
+    except StepFailed as failure:
+        cause = failure.problems[0].what
+        return Sample(metric.name, (), 0, error=f"no answer within {seconds:g} s" if "interrupted" in cause else cause)
+    if value is None:
+        return Sample(metric.name, (), 0)
+    if isinstance(value, str | bytes):
+        return Sample(metric.name, (), 0, error=f"the query gives {value!r:.60}, which is not a number")
+    return Sample(metric.name, (float(value),), 1)

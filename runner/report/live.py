@@ -1,0 +1,70 @@
+"""What a run looks like on a terminal: a line for each thing that happens, and one that moves with the ticks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runner.events import Event, Sink
+
+BAR = 20
+QUIET = {"row.shadowed", "provider.activated"}
+"""Told one by one to the log; a terminal shows their sum with the stage."""
+
+
+def view(stream: TextIO) -> Sink:
+    """Return a sink that draws a run on the terminal behind *stream*."""
+
+    def draw(event: Event) -> None:
+        if event.name == "tick.recorded":
+            stream.write(f"\r\x1b[K{_tick(event.fields)}")
+        elif event.name not in QUIET:
+            stream.write(f"\r\x1b[K{event.at:%H:%M:%S} {_line(event)}\n")
+        stream.flush()
+
+    return draw
+
+
+def _tick(fields: dict[str, Any]) -> str:
+    done = min(1.0, fields["tick"] / fields["ticks"])
+    bar = "#" * round(done * BAR)
+    shown = {name: value for name, value in fields.items() if name not in _NOT_FIGURES and value is not None}
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+    return f"         {fields['stage']} [{bar:<{BAR}}] {fields['tick']}/{fields['ticks']}  {figures}"[:160]
+
+
+_NOT_FIGURES = {"tick", "ticks", "stage", "rollout", "run_id", "observations", "verdicts"}
+
+
+def _line(event: Event) -> str:
+    fields = event.fields
+    tell = _TEXTS.get(event.name)
+    if tell:
+        return tell(fields)
+    rest = " ".join(f"{name}={value}" for name, value in fields.items() if name not in {"rollout", "run_id"})
+    return f"{event.name} {rest}"
+
+
+_TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "run.started": lambda f: f"run {f['run_id']} begins, target {f['target_stage']}",
+    "run.resumed": lambda f: f"run {f['run_id']} goes on ({f['state']}), target {f['target_stage']}",
+    "run.completed": lambda f: f"done: {f['final_stage']} is reached",
+    "run.rolled_back": lambda f: f"rolled back to {f['final_stage']}, verified",
+    "run.walked_back": lambda f: f"walked back to {f['final_stage']}, verified",
+    "run.interrupted": lambda _: "stopped at a safe point",
+    "run.failed": lambda f: f"failed: {f['problems'][0]['what']}",
+    "run.refused": lambda f: f"refused: {f['problems'][0]['what']}",
+    "migration.applied": lambda f: f"migration {f['version']}_{f['name']} applied",
+    "seed.applied": lambda f: f"{f['step']}: {f['added']} added, {f['changed']} changed, {f['left']} left as they are",
+    "cache.warmed": lambda f: f"{f['rows']} cache entries had expired and were warmed again",
+    "stage.entered": lambda f: f"{f['stage']} entered: {f['mode']}, {f['targets']} providers, {f['ticks']} ticks",
+    "stage.passed": lambda f: f"{f['stage']} passed",
+    "stage.held": lambda f: f"{f['stage']} holds, waiting for: {'; '.join(f['waiting_for'])}",
+    "stage.breached": lambda f: f"{f['stage']} breached: {f['cause']}",
+    "stage.undone": lambda f: f"{f['stage']} taken back: {f['rows']} rows restored, compared by digest",
+    "shadow.rolled_back": lambda f: f"{f['updates']} updates and {f['refreshes']} refreshes tried and rolled back",
+    "cache.refreshed": lambda f: f"{f['rows']} cache entries refreshed",
+    "probe.failed": lambda f: f"{f['provider']}/{f['sport']}: {f['cause']}",
+}

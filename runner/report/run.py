@@ -1,0 +1,127 @@
+"""One run as figures, and those figures as text."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.store.ledger import Ledger, Run, StageEntry
+
+VERSION = 1
+"""Of the JSON form. Grows when a key changes its meaning or goes away; new keys do not count."""
+
+
+def facts(ledger: Ledger, run: Run) -> dict[str, Any]:
+    """Return what *run* did, as the ledger has it: plain data, ready for JSON."""
+    return {
+        "version": VERSION,
+        "run_id": run.id,
+        "rollout": run.rollout,
+        "environment": run.environment,
+        "state": run.state,
+        "target_stage": run.target_stage,
+        "final_stage": run.final_stage,
+        "message": run.message,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "migrations": [f"{row['version']}_{row['name']}" for row in ledger.migrations() if row["run_id"] == run.id],
+        "seeds": dict(ledger.steps(run.id)),
+        "stages": [_stage(ledger, entry) for entry in ledger.stages(run_id=run.id)],
+        "undone": [entry.stage for entry in reversed(ledger.stages(rollout=run.rollout)) if entry.undone_by == run.id],
+    }
+
+
+def _stage(ledger: Ledger, entry: StageEntry) -> dict[str, Any]:
+    return {
+        "stage": entry.stage,
+        "mode": entry.mode,
+        "state": "breached" if entry.breach else entry.state,
+        "ticks": entry.ticks,
+        "entered_at": entry.entered_at,
+        "left_at": entry.left_at,
+        "digest": entry.digest,
+        "breach": entry.breach,
+        **json.loads(entry.summary_json),
+        "metrics": ledger.verdicts(entry.id),
+    }
+
+
+def text(found: dict[str, Any], where: str) -> str:
+    """Write a run for people: one line a step, most of it figures. *where* names environment and database."""
+    lines = [f"{found['rollout']} on {where}, run {found['run_id']}", *_steps(found)]
+    lines += [f"  {stage['stage']:<15} {_told(stage)}" for stage in found["stages"]]
+    if found["undone"]:
+        lines.append(f"  {'undone':<15} {', '.join(found['undone'])}: rows as they were, compared by digest")
+    lines.append(_ending(found))
+    return "\n".join(lines)
+
+
+def _steps(found: dict[str, Any]) -> Iterator[str]:
+    if found["migrations"]:
+        shown = found["migrations"] if len(found["migrations"]) < 6 else [*found["migrations"][:2], "…"]  # noqa: PLR2004
+        yield f"  {'migrations':<15} {len(found['migrations'])} applied: {', '.join(shown)}"
+    for step, counts in found["seeds"].items():
+        noun = "rows" if step == "providers" else "entries"
+        done = [f"{counts[what]} {noun} {word}" for what, word in _WORDS.items() if counts[what]]
+        yield f"  {step:<15} {', '.join(done)}"
+
+
+_WORDS = {"add": "added", "change": "changed", "warm": "warmed again, they had expired", "leave": "left as they are"}
+
+
+def _told(stage: dict[str, Any]) -> str:
+    if stage["breach"]:
+        return f"breached at tick {stage['ticks']}: {stage['breach']}"
+    did = []
+    if stage["mode"] == "shadow":
+        did.append(
+            f"{stage['updates']} updates and {stage['refreshes']} refreshes rolled back,"
+            f" no row changed ({_short(stage['before'])} = {_short(stage['after'])})"
+        )
+    if stage["mode"] == "active":
+        did.append(f"{stage.get('active', 0)} ACTIVE and enabled, {stage['refreshed']} entries refreshed")
+    did.append(f"{stage['targets']} providers, {stage['ticks']} ticks")
+    return f"{stage['state']:<8} {'; '.join((*did, *_metrics(stage['metrics'])))}"
+
+
+def _metrics(verdicts: list[dict[str, Any]]) -> Iterator[str]:
+    """Say each metric once; of one that is judged by provider, the highest."""
+    by_metric: dict[str, list[dict[str, Any]]] = {}
+    for verdict in verdicts:
+        by_metric.setdefault(verdict["metric"], []).append(verdict)
+    for metric, found in by_metric.items():
+        top = max(found, key=lambda verdict: (verdict["value"] is not None, verdict["value"] or 0))
+        if top["value"] is None:
+            yield f"{metric} {top['verdict']}"
+            continue
+        count, subject = top["observations"], f" for {top['subject']}" if top["subject"] else ""
+        if metric.endswith("_pct") and count > 1:
+            yield f"{metric} {top['value']:g} % ({round(top['value'] * count / 100)} of {count})"
+        else:
+            yield f"{metric} {top['value']:.4g}{subject} ({sum(verdict['observations'] for verdict in found)} samples)"
+
+
+def _short(digest: str) -> str:
+    return digest.partition(":")[2][:8]
+
+
+def _ending(found: dict[str, Any]) -> str:
+    stage = found["final_stage"]
+    after = f" after {seconds(found['started_at'], found['finished_at']):.1f} s" if found["finished_at"] else ""
+    match found["state"]:
+        case "completed":
+            return f"at {stage}{after}"
+        case "rolled_back":
+            return f"rolled back to {stage}{after}, verified. {found['message']}"
+        case "aborted":
+            return f"{found['message']}; at {stage}{after}"
+    return f"{found['state']}; `runner apply` goes on"
+
+
+def seconds(start: str, end: str) -> float:
+    """Return the seconds between two times as the ledger writes them."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -1,0 +1,118 @@
+"""Where a rollout stands: the stage, the tables, the last run, and what comes next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runner.config.model import DISABLED
+from runner.store import lock
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from runner.config.model import Rollout
+    from runner.store.backend import Backend, Row
+    from runner.store.ledger import Ledger
+
+VERSION = 1
+
+
+def facts(rollout: Rollout, backend: Backend | None, ledger: Ledger | None, now: datetime) -> dict[str, Any]:
+    """Return where *rollout* stands, as plain data. Without a *backend* there is no database yet."""
+    found: dict[str, Any] = {
+        "version": VERSION,
+        "rollout": rollout.name,
+        "environment": rollout.environment.name,
+        "stage": DISABLED,
+        "stages": [stage.name for stage in rollout.stages],
+        "migrations_applied": 0,
+        "migrations_declared": len(rollout.migrations),
+        "run": None,
+        "providers": None,
+        "caches": None,
+        "holder": None,
+    }
+    if backend is None or ledger is None:
+        return found
+    standing = ledger.standing(rollout.name)
+    passed = [entry.stage for entry in standing if entry.state == "passed"]
+    run = ledger.latest_run(rollout.name)
+    holder = lock.holder(backend)
+    found |= {
+        "stage": passed[-1] if passed else DISABLED,
+        "open_stage": next((entry.stage for entry in standing if entry.state == "entered"), None),
+        "migrations_applied": len(ledger.migrations()),
+        "run": {"id": run.id, "state": run.state, "target_stage": run.target_stage, "message": run.message}
+        if run
+        else None,
+        "holder": {**holder._asdict(), "is_gone": holder.is_gone} if holder else None,
+        **_tables(backend, now),
+    }
+    return found
+
+
+def _tables(backend: Backend, now: datetime) -> dict[str, Row | None]:
+    there = backend.tables()
+    providers = (
+        backend.rows(
+            "SELECT count(*) AS declared, count(*) FILTER (WHERE status = 'ACTIVE') AS active,"
+            " count(*) FILTER (WHERE is_enabled) AS enabled FROM provider_states"
+        )
+        if "provider_states" in there
+        else [None]
+    )
+    caches = (
+        backend.rows(
+            "SELECT count(*) AS entries, count(*) FILTER (WHERE expires_at <= :now) AS expired"
+            " FROM portfolio_rationales WHERE substr(rationale_type, 1, 6) = 'CACHE_'",
+            {"now": backend.time(now)},
+        )
+        if "portfolio_rationales" in there
+        else [None]
+    )
+    return {"providers": providers[0], "caches": caches[0]}
+
+
+def text(found: dict[str, Any], where: str, command: str) -> str:
+    """Write where a rollout stands for people; *command* is what leads on."""
+    rows = [
+        ("stands at", found["stage"] + (f", in {found['open_stage']}" if found.get("open_stage") else "")),
+        ("last run", _run(found["run"])),
+        ("migrations", f"{found['migrations_applied']} of {found['migrations_declared']} applied"),
+    ]
+    if found["providers"]:
+        count = found["providers"]
+        rows.append(("providers", f"{count['declared']} rows, {count['active']} ACTIVE, {count['enabled']} enabled"))
+    if found["caches"]:
+        rows.append(("caches", f"{found['caches']['entries']} entries, {found['caches']['expired']} expired"))
+    rows += [("lock", _lock(found["holder"])), ("next", _next(found, command))]
+    return "\n".join([f"{found['rollout']} on {where}", *(f"  {name:<12}{value}" for name, value in rows)])
+
+
+def _run(run: dict[str, Any] | None) -> str:
+    if run is None:
+        return "none yet"
+    return f"{run['id']} {run['state']}, target {run['target_stage']}" + (
+        f": {run['message']}" if run["message"] else ""
+    )
+
+
+def _lock(holder: dict[str, Any] | None) -> str:
+    if holder is None:
+        return "free"
+    gone = ", which is gone" if holder["is_gone"] else ""
+    return f"held by process {holder['pid']} on {holder['host'].partition('/')[0]} since {holder['held_since']}{gone}"
+
+
+def _next(found: dict[str, Any], command: str) -> str:
+    run = found["run"]
+    if found["holder"] and not found["holder"]["is_gone"]:
+        return "a runner is at work"
+    if run and run["state"] == "stuck":
+        return f"`{command}` tries the rollback again, `runner abort` leaves things as they are"
+    if run and run["state"] not in {"completed", "rolled_back", "aborted"}:
+        return f"`{command}` goes on with this run"
+    ahead = found["stages"][found["stages"].index(found["stage"]) + 1 :] if found["stage"] in found["stages"] else None
+    if ahead is None:
+        ahead = found["stages"]
+    return f"`{command}` goes on at {ahead[0]}" if ahead else "nothing: the last stage is reached"

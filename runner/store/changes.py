@@ -1,0 +1,267 @@
+"""
+What a stage changes in the application's tables, so that it can be taken back exactly.
+
+A stage claims the rows it selects and takes a digest of each. Whatever it writes to them later is stored with the value
+before and after, changed columns only, in the same transaction. Undo is compare-and-set: a value that is no longer what
+the stage wrote is reported and left alone; afterwards every claimed row is compared with its digest.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.errors import Problem, StepFailed
+from runner.store.digest import canonical, of_rows, of_text
+from runner.store.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from runner.store.backend import Backend, Row
+    from runner.store.tables import Table
+
+Key = tuple[Any, ...]
+
+
+class Change(NamedTuple):
+    """A row that was written: the columns that really changed, before and after."""
+
+    table: str
+    key: Key
+    before: Row
+    after: Row
+
+
+class Conflict(NamedTuple):
+    """A value that somebody else changed after a stage wrote it; no `column` where the whole row is not as it was."""
+
+    table: str
+    key: Key
+    column: str
+    wrote: Any
+    found: Any
+
+    def __str__(self) -> str:
+        row = f"{self.table} {'/'.join(map(str, self.key))}"
+        if not self.column:
+            return f"{row} is not as it was before the stage"
+        return f"{row}: {self.column} is {self.found!r}, the stage had written {self.wrote!r}"
+
+
+def read(backend: Backend, table: Table, keys: Iterable[Key], columns: Iterable[str]) -> dict[Key, Row]:
+    """Return the given columns of the rows with *keys*, by key; a row that is not there is left out. One query."""
+    places = {f"k{number}": "TEXT" for number in range(len(table.key))}
+    backend.load("runner_keys", places, keys)
+    match = " AND ".join(f"t.{name} = k.k{number}" for number, name in enumerate(table.key))
+    wanted = ", ".join(f"t.{name}" for name in (*table.key, *columns))
+    found = backend.rows(f"SELECT {wanted} FROM {table.name} t JOIN runner_keys k ON {match}")
+    return {tuple(row.pop(name) for name in table.key): row for row in found}
+
+
+def digest(backend: Backend, table: Table, keys: Iterable[Key]) -> str:
+    """Return the digest of the rows with *keys*, whole, in the order of their keys."""
+    columns = [name for name in backend.columns(table.name) if name not in table.key]
+    return of_rows(sorted(read(backend, table, keys, columns).items()))
+
+
+class Changes:
+    """The writes of one passage through a stage. Every method wants to be called inside a transaction."""
+
+    def __init__(self, backend: Backend, stage_id: int) -> None:
+        self._backend = backend
+        self._stage_id = stage_id
+
+    def claim(self, table: Table, columns: tuple[str, ...], keys: Iterable[Key]) -> dict[Key, Row]:
+        """
+        Remember how the rows with *keys* look in *columns*, before anything is written to them; return them.
+
+        A row that this stage has claimed already keeps what was remembered first.
+        """
+        found = read(self._backend, table, keys, columns)
+        self._backend.execute_many(
+            "INSERT INTO runner_changes"
+            " (stage_id, table_name, row_key, columns_json, digest, before_json, after_json)"
+            " VALUES (:stage_id, :table, :key, :columns, :digest, '{}', '{}')"
+            " ON CONFLICT (stage_id, table_name, row_key) DO NOTHING",
+            (
+                {
+                    "stage_id": self._stage_id,
+                    "table": table.name,
+                    "key": canonical(key),
+                    "columns": canonical(columns),
+                    "digest": of_text(canonical(row)),
+                }
+                for key, row in found.items()
+            ),
+        )
+        return found
+
+    def claimed_digest(self) -> str:
+        """Return one digest over all rows that the stage has claimed, as they were then."""
+        return of_rows(
+            self._backend.stream(
+                "SELECT table_name, row_key, digest FROM runner_changes WHERE stage_id = :stage_id"
+                " ORDER BY table_name, row_key",
+                {"stage_id": self._stage_id},
+            )
+        )
+
+    def write(self, table: Table, wanted: Mapping[Key, Row], expected: Mapping[Key, Row] | None = None) -> list[Change]:
+        """
+        Set columns of claimed rows and store what they were before; return the rows that really changed.
+
+        A row whose columns differ from *expected*, where that is given, is left alone, as is one that is gone.
+        """
+        columns = sorted({name for row in wanted.values() for name in row})
+        changes = []
+        for key, now in read(self._backend, table, wanted, columns).items():
+            if expected is not None and any(now[name] != value for name, value in expected.get(key, {}).items()):
+                continue
+            after = {name: value for name, value in wanted[key].items() if now[name] != value}
+            if after.keys() - set(table.bookkeeping):
+                changes.append(Change(table.name, key, {name: now[name] for name in after}, after))
+        self._remember(table, changes)
+        set_columns(self._backend, table, changes)
+        return changes
+
+    def _remember(self, table: Table, changes: list[Change]) -> None:
+        """Add to the stored images: the first value before, the latest after."""
+        images = self._images(table.name)
+        unclaimed = [change.key for change in changes if change.key not in images]
+        if unclaimed:
+            raise ValueError(f"rows of {table.name} are written without having been claimed: {unclaimed[:3]}")
+        self._backend.execute_many(
+            "UPDATE runner_changes SET before_json = :before, after_json = :after"
+            " WHERE stage_id = :stage_id AND table_name = :table AND row_key = :key",
+            (
+                {
+                    "stage_id": self._stage_id,
+                    "table": table.name,
+                    "key": canonical(change.key),
+                    "before": canonical({**change.before, **images[change.key][0]}),
+                    "after": canonical({**images[change.key][1], **change.after}),
+                }
+                for change in changes
+            ),
+        )
+
+    def _images(self, table: str) -> dict[Key, tuple[Row, Row]]:
+        return {
+            tuple(json.loads(key)): (json.loads(before), json.loads(after))
+            for key, before, after in self._backend.stream(
+                "SELECT row_key, before_json, after_json FROM runner_changes"
+                " WHERE stage_id = :stage_id AND table_name = :table",
+                {"stage_id": self._stage_id, "table": table},
+            )
+        }
+
+    def undo(self) -> tuple[int, list[Conflict]]:
+        """
+        Put back every value as it was before the stage; return how many rows that took, and what could not be put back.
+
+        A value that is what it was already is done; one that is neither that nor what the stage wrote is a conflict.
+        """
+        restored, conflicts = 0, []
+        for table in TABLES:
+            images = {key: image for key, image in self._images(table.name).items() if image[0]}
+            columns = sorted({name for before, _ in images.values() for name in before})
+            rows = read(self._backend, table, images, columns) if images else {}
+            changes = []
+            for key, (before, after) in images.items():
+                if key not in rows:
+                    conflicts.append(Conflict(table.name, key, "id", "a row", None))
+                    continue
+                now = rows[key]
+                ours = {name: now[name] for name in before if now[name] == after[name] != before[name]}
+                conflicts += [
+                    Conflict(table.name, key, name, after[name], now[name])
+                    for name in before
+                    if name not in ours and now[name] != before[name] and name not in table.bookkeeping
+                ]
+                if ours:
+                    changes.append(Change(table.name, key, ours, {name: before[name] for name in ours}))
+            set_columns(self._backend, table, changes)
+            restored += len(changes)
+        return restored, conflicts or self._not_as_before()
+
+    def _not_as_before(self) -> list[Conflict]:
+        """Compare every claimed row with its digest, and return those that differ."""
+        different = []
+        for table in TABLES:
+            claims: dict[str, dict[Key, str]] = {}
+            for key, columns, claimed in self._backend.stream(
+                "SELECT row_key, columns_json, digest FROM runner_changes"
+                " WHERE stage_id = :stage_id AND table_name = :table",
+                {"stage_id": self._stage_id, "table": table.name},
+            ):
+                claims.setdefault(columns, {})[tuple(json.loads(key))] = claimed
+            for columns, digests in claims.items():
+                now = read(self._backend, table, digests, json.loads(columns))
+                different += [
+                    Conflict(table.name, key, "", None, None)
+                    for key, claimed in digests.items()
+                    if key not in now or of_text(canonical(now[key])) != claimed
+                ]
+        return different
+
+
+def follow(backend: Backend, table: Table, written: Mapping[Key, Row]) -> None:
+    """
+    Tell every passage that still stands what seeds wrote to rows it had changed.
+
+    Undo then finds the seeds' value as its own and goes back over it, instead of taking it for somebody else's. Only
+    the newest passage that wrote a value is told: the older ones are undone after it, and find its `before`.
+    """
+    if not written:
+        return
+    patches = []
+    told: set[tuple[Key, str]] = set()
+    for stage_id, row_key, after in backend.stream(
+        "SELECT c.stage_id, c.row_key, c.after_json FROM runner_changes c"
+        " JOIN runner_stages s ON s.id = c.stage_id"
+        " WHERE s.state <> 'undone' AND c.table_name = :table AND c.after_json <> '{}'"
+        " ORDER BY c.stage_id DESC",
+        {"table": table.name},
+    ):
+        key, known = tuple(json.loads(row_key)), json.loads(after)
+        news = {
+            name: value for name, value in written.get(key, {}).items() if name in known and (key, name) not in told
+        }
+        if news:
+            told.update((key, name) for name in news)
+            patches.append({"stage_id": stage_id, "key": row_key, "after": canonical({**known, **news})})
+    backend.execute_many(
+        "UPDATE runner_changes SET after_json = :after"
+        f" WHERE stage_id = :stage_id AND table_name = '{table.name}' AND row_key = :key",
+        patches,
+    )
+
+
+def set_columns(backend: Backend, table: Table, changes: list[Change]) -> None:
+    """Write the `after` of every change where the row still is as in `before`; StepFailed if one is not."""
+    alike: dict[tuple[str, ...], list[Change]] = {}
+    for change in changes:
+        alike.setdefault(tuple(sorted(change.after)), []).append(change)
+    for columns, group in alike.items():
+        key = " AND ".join(f"{name} = :key_{name}" for name in table.key)
+        same = " AND ".join(f"NOT ({name} {backend.differs} :old_{name})" for name in columns)
+        values = ", ".join(f"{name} = :new_{name}" for name in columns)
+        written = backend.execute_many(
+            f"UPDATE {table.name} SET {values} WHERE {key} AND {same}", (_bound(table, change) for change in group)
+        )
+        if written != len(group):
+            raise StepFailed(
+                Problem(
+                    f"{len(group) - written} rows of {table.name} were changed by somebody else at the same moment",
+                    fix="run the same command again; nothing of this step was kept",
+                )
+            )
+
+
+def _bound(table: Table, change: Change) -> Row:
+    return {
+        **{f"key_{name}": value for name, value in zip(table.key, change.key, strict=True)},
+        **{f"old_{name}": value for name, value in change.before.items()},
+        **{f"new_{name}": value for name, value in change.after.items()},
+    }

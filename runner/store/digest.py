@@ -1,0 +1,29 @@
+"""Digests of rows: how the runner proves that something is as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def canonical(value: Any) -> str:
+    """Write *value* as JSON in the one form that digests and keys use: sorted, compact, not escaped."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def of_rows(rows: Iterable[Any]) -> str:
+    """Return `sha256:` and the digest of *rows* in the order they come; reads them one by one."""
+    total = hashlib.sha256()
+    for row in rows:
+        total.update(canonical(row).encode())
+        total.update(b"\n")
+    return f"sha256:{total.hexdigest()}"
+
+
+def of_text(text: str) -> str:
+    """Return `sha256:` and the digest of *text* in UTF-8."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

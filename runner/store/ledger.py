@@ -1,0 +1,421 @@
+"""
+The runner's own tables: what was done, by which run, and what was measured.
+
+Every write here commits together with what it speaks of. Kept for ever, and the source of status, history and reports.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.clock import timestamp
+from runner.errors import Mismatch, Problem
+from runner.samples import Sample
+from runner.store.digest import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from runner.store.backend import Backend, Row
+
+VERSION = "1"
+
+DDL = """
+CREATE TABLE runner_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE runner_migrations (
+    version TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('begun', 'done')),
+    objects_json TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    applied_at TEXT NOT NULL
+);
+CREATE TABLE runner_steps (
+    number {identity},
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    summary_json TEXT NOT NULL,
+    done_at TEXT NOT NULL
+);
+CREATE TABLE runner_configs (digest TEXT PRIMARY KEY, config_json TEXT NOT NULL);
+CREATE TABLE runner_runs (
+    number {identity},
+    id TEXT NOT NULL UNIQUE,
+    rollout TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    config_digest TEXT NOT NULL,
+    target_stage TEXT NOT NULL,
+    back_to TEXT,
+    state TEXT NOT NULL,
+    message TEXT,
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    final_stage TEXT
+);
+CREATE TABLE runner_stages (
+    id {identity},
+    run_id TEXT NOT NULL REFERENCES runner_runs (id),
+    rollout TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('entered', 'passed', 'undone')),
+    ticks INTEGER NOT NULL DEFAULT 0,
+    digest TEXT NOT NULL,
+    summary_json TEXT NOT NULL,
+    breach TEXT,
+    entered_at TEXT NOT NULL,
+    left_at TEXT,
+    undone_at TEXT,
+    undone_by TEXT
+);
+CREATE INDEX runner_stages_run ON runner_stages (run_id);
+CREATE TABLE runner_samples (
+    stage_id INTEGER NOT NULL REFERENCES runner_stages (id),
+    tick INTEGER NOT NULL,
+    metric TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    at TEXT NOT NULL,
+    values_json TEXT NOT NULL,
+    observations INTEGER NOT NULL,
+    error TEXT
+);
+CREATE INDEX runner_samples_stage ON runner_samples (stage_id, tick);
+CREATE TABLE runner_verdicts (
+    stage_id INTEGER NOT NULL REFERENCES runner_stages (id),
+    metric TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    value DOUBLE PRECISION,
+    observations INTEGER NOT NULL,
+    fails INTEGER NOT NULL,
+    consecutive_fails INTEGER NOT NULL,
+    judged_at TEXT NOT NULL,
+    PRIMARY KEY (stage_id, metric, subject)
+);
+CREATE TABLE runner_changes (
+    stage_id INTEGER NOT NULL REFERENCES runner_stages (id),
+    table_name TEXT NOT NULL,
+    row_key TEXT NOT NULL,
+    columns_json TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    before_json TEXT NOT NULL,
+    after_json TEXT NOT NULL,
+    PRIMARY KEY (stage_id, table_name, row_key)
+);
+CREATE TABLE runner_seeds (
+    table_name TEXT NOT NULL,
+    row_key TEXT NOT NULL,
+    before_json TEXT,
+    first_json TEXT,
+    run_id TEXT NOT NULL,
+    seeded_at TEXT NOT NULL,
+    PRIMARY KEY (table_name, row_key)
+);
+CREATE TABLE runner_props (
+    stage_id INTEGER NOT NULL REFERENCES runner_stages (id),
+    provider_name TEXT NOT NULL,
+    sport TEXT NOT NULL,
+    prop_id TEXT NOT NULL,
+    PRIMARY KEY (provider_name, sport, prop_id)
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a rollout, as stored. `back_to` is set while it walks back."""
+
+    number: int
+    id: str
+    rollout: str
+    environment: str
+    config_digest: str
+    target_stage: str
+    back_to: str | None
+    state: str
+    message: str | None
+    started_at: str
+    finished_at: str | None
+    final_stage: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageEntry:
+    """
+    One passage of a run through a stage, as stored.
+
+    `ticks` are the measurements made so far; `digest` is that of the rows it claimed, before its first write; `breach`
+    says why it was given up.
+    """
+
+    id: int
+    run_id: str
+    rollout: str
+    stage: str
+    mode: str
+    position: int
+    state: str
+    ticks: int
+    digest: str
+    summary_json: str
+    breach: str | None
+    entered_at: str
+    left_at: str | None
+    undone_at: str | None
+    undone_by: str | None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the stage did, as figures by name."""
+        found: dict[str, Any] = json.loads(self.summary_json)
+        return found
+
+
+class Ledger:
+    """Reads and writes the runner's tables in one database. Where there are none yet, reading finds nothing."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.exists = "runner_meta" in backend.tables()
+        if self.exists:
+            self._check_version()
+
+    def create(self) -> None:
+        """Make the tables where they are not, inside the open transaction."""
+        if "runner_meta" in self._backend.tables():
+            self.exists = True
+            self._check_version()
+            return
+        for statement in DDL.format(identity=self._backend.identity).split(";"):
+            self._backend.execute(statement)
+        self._backend.execute("INSERT INTO runner_meta VALUES ('ledger_version', :version)", {"version": VERSION})
+        self.exists = True
+
+    def _check_version(self) -> None:
+        version = self._backend.scalar("SELECT value FROM runner_meta WHERE name = 'ledger_version'")
+        if version != VERSION:
+            raise Mismatch(
+                Problem(
+                    f"the runner's tables in this database have form {version}, this runner knows form {VERSION}",
+                    fix="use the version of runner that made them, or a newer one",
+                )
+            )
+
+    # migrations
+
+    def migrations(self) -> list[Row]:
+        """Return every applied migration, oldest first."""
+        if not self.exists:
+            return []
+        return self._backend.rows(
+            "SELECT version, name, checksum, state, objects_json, run_id, applied_at FROM runner_migrations"
+            " ORDER BY length(version), version"
+        )
+
+    def record_migration(
+        self, version: str, name: str, checksum: str, objects: Iterable[str], run_id: str, at: datetime, *, done: bool
+    ) -> None:
+        """Write that a migration was applied (*done*), or begun outside of any transaction."""
+        self._backend.execute(
+            "INSERT INTO runner_migrations (version, name, checksum, state, objects_json, run_id, applied_at)"
+            " VALUES (:version, :name, :checksum, :state, :objects, :run_id, :at)"
+            " ON CONFLICT (version) DO UPDATE SET"
+            " state = excluded.state, objects_json = excluded.objects_json, applied_at = excluded.applied_at",
+            {
+                "version": version,
+                "name": name,
+                "checksum": checksum,
+                "state": "done" if done else "begun",
+                "objects": canonical(sorted(objects)),
+                "run_id": run_id,
+                "at": timestamp(at),
+            },
+        )
+
+    # runs
+
+    def runs(self, rollout: str | None = None) -> list[Run]:
+        """Return every run, newest first; of one rollout or of all."""
+        if not self.exists:
+            return []
+        where = "WHERE rollout = :rollout" if rollout else ""
+        found = self._backend.rows(
+            f"SELECT * FROM runner_runs {where} ORDER BY number DESC", {"rollout": rollout} if rollout else {}
+        )
+        return [Run(**row) for row in found]
+
+    def latest_run(self, rollout: str) -> Run | None:
+        """Return the newest run of *rollout*."""
+        if not self.exists:
+            return None
+        found = self._backend.rows(
+            "SELECT * FROM runner_runs WHERE rollout = :rollout ORDER BY number DESC LIMIT 1", {"rollout": rollout}
+        )
+        return Run(**found[0]) if found else None
+
+    def begin_run(
+        self, rollout: str, environment: str, digest: str, declared: Any, target: str, state: str, at: datetime
+    ) -> Run:
+        """Write a new run and the config it goes by."""
+        self.keep_config(digest, declared)
+        self._backend.execute(
+            "INSERT INTO runner_runs (id, rollout, environment, config_digest, target_stage, state, started_at)"
+            " VALUES (:id, :rollout, :environment, :digest, :target, :state, :at)",
+            {
+                "id": f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+                "rollout": rollout,
+                "environment": environment,
+                "digest": digest,
+                "target": target,
+                "state": state,
+                "at": timestamp(at),
+            },
+        )
+        run = self.latest_run(rollout)
+        assert run is not None  # noqa: S101  it was just written
+        return run
+
+    def keep_config(self, digest: str, declared: Any) -> None:
+        """Store a config under its digest, once."""
+        self._backend.execute(
+            "INSERT INTO runner_configs (digest, config_json) VALUES (:digest, :config)"
+            " ON CONFLICT (digest) DO NOTHING",
+            {"digest": digest, "config": canonical(declared)},
+        )
+
+    def config(self, digest: str) -> Any:
+        """Return the config with that digest as plain data; None where it is not known."""
+        if not self.exists:
+            return None
+        sql = "SELECT config_json FROM runner_configs WHERE digest = :digest"
+        found = self._backend.scalar(sql, {"digest": digest})
+        return json.loads(found) if found else None
+
+    def update_run(self, run_id: str, **values: Any) -> None:
+        """Set columns of a run; the names are this module's own."""
+        self._update("runner_runs", run_id, values)
+
+    def record_step(self, run_id: str, step: str, summary: Any, at: datetime) -> None:
+        """Write that a step other than a migration or stage was done."""
+        self._backend.execute(
+            "INSERT INTO runner_steps (run_id, step, summary_json, done_at) VALUES (:run_id, :step, :summary, :at)",
+            {"run_id": run_id, "step": step, "summary": canonical(summary), "at": timestamp(at)},
+        )
+
+    def steps(self, run_id: str) -> list[tuple[str, Any]]:
+        """Return the steps that a run did, oldest first, each with its figures."""
+        rows = self._backend.stream(
+            "SELECT step, summary_json FROM runner_steps WHERE run_id = :run_id ORDER BY number", {"run_id": run_id}
+        )
+        return [(step, json.loads(summary)) for step, summary in rows]
+
+    # stages
+
+    def stages(self, *, run_id: str | None = None, rollout: str | None = None) -> list[StageEntry]:
+        """Return stage entries, oldest first: of a run, of a rollout, or all."""
+        if not self.exists:
+            return []
+        return [
+            StageEntry(**row)
+            for row in self._backend.rows(
+                "SELECT * FROM runner_stages WHERE (:run_id IS NULL OR run_id = :run_id)"
+                " AND (:rollout IS NULL OR rollout = :rollout) ORDER BY id",
+                {"run_id": run_id, "rollout": rollout},
+            )
+        ]
+
+    def standing(self, rollout: str) -> list[StageEntry]:
+        """Return the entries of *rollout* that are not undone, oldest first; the last passed one is where it stands."""
+        return [entry for entry in self.stages(rollout=rollout) if entry.state != "undone"]
+
+    def enter_stage(
+        self, run: Run, stage: str, mode: str, position: int, digest: str, summary: Any, at: datetime
+    ) -> StageEntry:
+        """Write that *run* is in *stage*."""
+        self._backend.execute(
+            "INSERT INTO runner_stages"
+            " (run_id, rollout, stage, mode, position, state, digest, summary_json, entered_at)"
+            " VALUES (:run_id, :rollout, :stage, :mode, :position, 'entered', :digest, :summary, :at)",
+            {
+                "run_id": run.id,
+                "rollout": run.rollout,
+                "stage": stage,
+                "mode": mode,
+                "position": position,
+                "digest": digest,
+                "summary": canonical(summary),
+                "at": timestamp(at),
+            },
+        )
+        return self.stages(run_id=run.id)[-1]
+
+    def update_stage(self, stage_id: int, **values: Any) -> None:
+        """Set columns of a stage entry; the names are this module's own."""
+        self._update("runner_stages", stage_id, values)
+
+    def _update(self, table: str, identity: Any, values: dict[str, Any]) -> None:
+        assignments = ", ".join(f"{name} = :{name}" for name in values)
+        self._backend.execute(f"UPDATE {table} SET {assignments} WHERE id = :_id", {**values, "_id": identity})
+
+    # measurements
+
+    def record_samples(self, stage_id: int, tick: int, samples: Iterable[Sample], at: datetime) -> None:
+        """Store what one tick found."""
+        self._backend.execute_many(
+            "INSERT INTO runner_samples (stage_id, tick, metric, subject, at, values_json, observations, error)"
+            " VALUES (:stage_id, :tick, :metric, :subject, :at, :values, :observations, :error)",
+            (
+                {
+                    "stage_id": stage_id,
+                    "tick": tick,
+                    "metric": sample.metric,
+                    "subject": sample.subject,
+                    "at": timestamp(at),
+                    "values": json.dumps(sample.values),
+                    "observations": sample.count,
+                    "error": sample.error,
+                }
+                for sample in samples
+            ),
+        )
+
+    def samples(self, stage_id: int) -> Iterator[tuple[int, Sample]]:
+        """Yield what a stage measured so far as (tick, sample), in the order in which it was stored."""
+        for tick, metric, subject, values, count, error in self._backend.stream(
+            "SELECT tick, metric, subject, values_json, observations, error FROM runner_samples"
+            " WHERE stage_id = :stage_id ORDER BY tick",
+            {"stage_id": stage_id},
+        ):
+            yield tick, Sample(metric, tuple(json.loads(values)), count, subject, error)
+
+    def record_verdicts(self, stage_id: int, verdicts: Iterable[Row], at: datetime) -> None:
+        """Store how every threshold of a stage stands; each of *verdicts* has the columns of runner_verdicts."""
+        self._backend.execute_many(
+            "INSERT INTO runner_verdicts (stage_id, metric, subject, verdict, value, observations, fails,"
+            " consecutive_fails, judged_at) VALUES (:stage_id, :metric, :subject, :verdict, :value, :observations,"
+            " :fails, :consecutive_fails, :at) ON CONFLICT (stage_id, metric, subject) DO UPDATE SET"
+            " verdict = excluded.verdict, value = excluded.value, observations = excluded.observations,"
+            " fails = excluded.fails, consecutive_fails = excluded.consecutive_fails, judged_at = excluded.judged_at",
+            ({**verdict, "stage_id": stage_id, "at": timestamp(at)} for verdict in verdicts),
+        )
+
+    def figures(self, stage_id: int) -> dict[str, Any]:
+        """Return the number behind every verdict of a stage, by `metric` or `metric.subject`."""
+        return {
+            f"{row['metric']}.{row['subject']}" if row["subject"] else row["metric"]: row["value"]
+            for row in self.verdicts(stage_id)
+        }
+
+    def verdicts(self, stage_id: int) -> list[Row]:
+        """Return how every threshold of a stage stands."""
+        return self._backend.rows(
+            "SELECT metric, subject, verdict, value, observations, fails, consecutive_fails FROM runner_verdicts"
+            " WHERE stage_id = :stage_id ORDER BY metric, subject",
+            {"stage_id": stage_id},
+        )

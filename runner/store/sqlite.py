@@ -1,0 +1,220 @@
+"""
+SQLite, the embedded default.
+
+The connection is in autocommit mode and every transaction is begun IMMEDIATE: a deferred one that reads first and
+writes later fails at once when somebody else wrote in between, whatever the busy timeout says. `synchronous` is FULL:
+a ledger that forgets its last commit in a power cut is none. sqlite-utils is used where the schema is looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from datetime import UTC
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from runner.errors import Problem, StepFailed, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    import sqlite_utils
+
+    from runner.config.model import Migration, Statement
+    from runner.store.backend import Row
+
+BUSY_TIMEOUT_S = 5.0
+
+
+def path_of(url: str) -> Path:
+    """Return the file that a `sqlite:///` URL names: three slashes for a relative path, four for an absolute one."""
+    return Path(unquote(url.removeprefix("sqlite://")[1:]))
+
+
+class SqliteBackend:
+    """A connection to one SQLite file. `create` makes the file (0600, WAL) where there is none."""
+
+    engine = "sqlite"
+    differs = "IS NOT"
+    identity = "INTEGER PRIMARY KEY"
+
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+        self.path = path
+        with self._explained():
+            new = create and _make_file(path)
+            mode = "ro" if read_only else "rw"
+            self._conn = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+            )
+            if new:
+                self._conn.execute("PRAGMA journal_mode=WAL")
+            self._conn.execute("PRAGMA foreign_keys=ON")
+            self._conn.execute("PRAGMA synchronous=FULL")
+            if read_only:
+                self._conn.execute("PRAGMA query_only=ON")
+            self._conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    @cached_property
+    def schema(self) -> sqlite_utils.Database:
+        """The same connection as sqlite-utils sees it."""
+        from sqlite_utils import Database  # noqa: PLC0415  costs 100 ms, and reading commands do without
+
+        return Database(self._conn, recursive_triggers=False, execute_plugins=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._explained():
+            self._conn.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with self._explained():
+                self._conn.execute("COMMIT")
+        except BaseException:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def rolled_back(self) -> Iterator[None]:
+        self._conn.execute("SAVEPOINT runner_shadow")
+        try:
+            yield
+        finally:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK TO runner_shadow")
+                self._conn.execute("RELEASE runner_shadow")
+
+    def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+        with self._explained():
+            cursor = self._conn.execute(sql, values or {})
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def stream(self, sql: str, values: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+        with self._explained():
+            yield from self._conn.execute(sql, values or {})
+
+    def scalar(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
+        with self._explained():
+            row = self._conn.execute(sql, values or {}).fetchone()
+        return row[0] if row else None
+
+    def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> int:
+        with self._explained():
+            return self._conn.execute(sql, values or {}).rowcount
+
+    def execute_many(self, sql: str, values: Iterable[Mapping[str, Any]]) -> int:
+        with self._explained():
+            return max(0, self._conn.executemany(sql, values).rowcount)
+
+    def load(self, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
+        declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        places = ", ".join("?" for _ in columns)
+        with self._explained():
+            self._conn.execute("PRAGMA temp_store=MEMORY") if not self._conn.in_transaction else None
+            self._conn.execute(f"DROP TABLE IF EXISTS temp.{table}")
+            self._conn.execute(f"CREATE TEMP TABLE {table} ({declared})")
+            alone = not self._conn.in_transaction
+            if alone:
+                self._conn.execute("BEGIN")
+            self._conn.executemany(f"INSERT INTO temp.{table} VALUES ({places})", rows)
+            if alone:
+                self._conn.execute("COMMIT")
+
+    def run(self, migration: Migration, statements: tuple[Statement, ...]) -> None:
+        inside = self._conn.in_transaction
+        for statement in statements:
+            where = Where(os.path.relpath(migration.path), statement.line)
+            try:
+                self._conn.execute(statement.sql).close()
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                raise StepFailed(
+                    Problem(
+                        f"migration {migration.version}_{migration.name} failed: {error}",
+                        where,
+                        "correct the statement and run the same command again; nothing of this migration was kept",
+                    )
+                ) from error
+            if self._conn.in_transaction != inside:
+                raise StepFailed(
+                    Problem(
+                        f"migration {migration.version}_{migration.name}: the statement ended the runner's transaction",
+                        where,
+                        "take out what commits or rolls back (INSERT OR ROLLBACK, say); the runner does that",
+                    )
+                )
+
+    def holds(self, statement: Statement) -> bool:
+        with self._explained():
+            row = self._conn.execute(statement.sql).fetchone()
+        return bool(row and row[0])
+
+    def tables(self) -> set[str]:
+        return {row[0] for row in self.stream("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    def columns(self, table: str) -> dict[str, str]:
+        if not self.schema[table].exists():
+            return {}
+        return {column.name: column.type for column in self.schema[table].columns}
+
+    def objects(self) -> set[str]:
+        found = self.stream(
+            "SELECT type || ' ' || name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        )
+        return {row[0] for row in found}
+
+    def time(self, moment: datetime) -> str:
+        return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+    def reader(self) -> SqliteBackend:
+        return SqliteBackend(self.path, read_only=True)
+
+    @contextmanager
+    def deadline(self, seconds: float, monotonic: Callable[[], float]) -> Iterator[None]:
+        """Interrupt whatever query is running when *seconds* are over."""
+        end = monotonic() + seconds
+        self._conn.set_progress_handler(lambda: int(monotonic() > end), 10_000)
+        try:
+            yield
+        finally:
+            self._conn.set_progress_handler(None, 0)
+
+    def close(self) -> None:
+        self._conn.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite says into a problem that says which file, and what to do."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            raise StepFailed(Problem(f"SQLite: {error}", Where(str(self.path)), _advice(name))) from error
+        except OSError as error:
+            raise StepFailed(Problem(f"cannot open the database: {error.strerror}", Where(str(self.path)))) from error
+
+
+def _make_file(path: Path) -> bool:
+    """Make an empty file that only its owner can read; say whether there was none, or an empty one."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    return path.stat().st_size == 0
+
+
+def _advice(errorname: str) -> str | None:
+    """Return what to do about an SQLite error, by its symbolic name."""
+    for prefix, advice in {
+        "SQLITE_BUSY": f"another process held the database for over {BUSY_TIMEOUT_S:.0f} s; run the same command again",
+        "SQLITE_FULL": "make room on the disk and run the same command again; nothing is half done",
+        "SQLITE_READONLY": "give this user the right to write the file and its folder",
+        "SQLITE_CANTOPEN": "check the path and the rights on its folder",
+        "SQLITE_NOTADB": "the file is no SQLite database; name another one in the environment's `database`",
+        "SQLITE_CORRUPT": "restore the file from a backup",
+    }.items():
+        if errorname.startswith(prefix):
+            return advice
+    return None
