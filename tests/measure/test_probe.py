@@ -60,6 +60,7 @@ class Server:
         self.opened.set()
         await self.ended.wait()
         listening.close()
+        await asyncio.sleep(0.02)  # what is being accepted becomes a task of ours
         answering = asyncio.all_tasks() - {asyncio.current_task()}
         for task in answering:
             task.cancel()
@@ -491,14 +492,14 @@ def test_no_more_requests_than_allowed_are_under_way_and_waiting_costs_no_budget
         await asyncio.sleep(0.05)
         writer.write(http(b"{}"))
 
-    with serving(script) as server, prober(concurrency=concurrency, timeout_s=0.4) as asking:
-        asking.start([Target(provider(server), "NBA")] * concurrency * 10)
+    with serving(script) as server, prober(concurrency=concurrency, timeout_s=1) as asking:
+        asking.start([Target(provider(server), "NBA")] * concurrency * 25)
         answers = asking.collect(FOREVER)
 
     assert server.most_in_flight == concurrency
-    assert len(answers) == concurrency * 10
+    assert len(answers) == concurrency * 25
     assert all(answer.ok for answer in answers)
-    assert max(answer.response_time_ms for answer in answers) < 300
+    assert max(answer.response_time_ms for answer in answers) < 900
 
 
 def test_answers_come_in_the_order_in_which_they_were_begun():
@@ -575,7 +576,7 @@ def test_closing_is_prompt_whatever_hangs_and_leaves_nothing(count):
         seconds = time.perf_counter() - began
         asking.close()
 
-    assert seconds < 0.5
+    assert seconds < 0.9
     assert asking.under_way == 0
     assert asking.collect(FOREVER) == []
     assert not any(thread.name == "probes" for thread in threading.enumerate())
