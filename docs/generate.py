@@ -1,0 +1,134 @@
+"""
+Write docs/configuration.md from the JSON Schemas, so that the reference cannot say what the program does not do.
+
+    python docs/generate.py           write the page
+    python docs/generate.py --check   say, by exit code 1, that it is out of date
+"""
+# ruff: noqa: INP001, T201  a script of the repository, not a part of the package: it prints
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.config.explain import wanted
+from runner.config.shape import schema
+from runner.config.wording import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = Path(__file__).with_name("configuration.md")
+FILES = ("rollout", "providers", "caches")
+
+HEAD = """\
+# Configuration
+
+<!-- Written by docs/generate.py from runner/config/schema/*.json. Edit the descriptions there. -->
+
+Three YAML files declare a rollout: `rollout.yaml` says what happens where and when, and names the other two,
+`providers.yaml` and `caches.yaml`. Everything is checked before anything is touched, and every mistake is told at once,
+with its line and column and what to write instead.
+
+**YAML** is read as YAML 1.2 and as plain data. `on`, `yes`, `1:30` and dates are text. Duplicate keys, anchors,
+aliases, merges, tags, several documents in a file, `010`, `.nan` and `.inf` are refused.
+
+**Durations** are text with units, larger units first: `1500ms`, `30s`, `10m`, `1h30m`, `2d`. Whatever is a column of
+whole seconds in the database (`poll_interval`, `timeout` of a provider, `ttl`) takes whole seconds only.
+
+**Variables**: `${NAME}` is replaced by that environment variable, which must be set; `${NAME:-default}` takes the
+default where it is not set or empty; `$${` is a literal `${`. What stands unquoted is read again afterwards, so
+`speed: ${SPEED:-120}` is a number; what is quoted stays text. Inside `{ }` and `[ ]` a variable has to be quoted. Below
+`environments` only the chosen one is filled in. No value from a variable reaches an error, a log or the ledger.
+
+**`RUNNER_STAND_IN_FAULTS`** makes the stand-in misbehave without an edit: `PROVIDER:KIND[=VALUE][@STAGE]`, separated by
+commas. `KIND` is `fail` (with an HTTP status), `slow` (with a duration) or `hang`; `PROVIDER` may be `*`; with `@STAGE`
+it begins at that stage. An example: `draftkings:fail@partial_active,fanduel:slow=1500ms,*:hang`.
+
+**Help while you type**: the first line of each bundled file, `# yaml-language-server: $schema=...`, gives an editor the
+same descriptions, completion and checks.
+"""
+
+
+def page() -> str:
+    """Return the whole page."""
+    return "\n".join([HEAD, *(line for name in FILES for line in section(name))])
+
+
+def section(name: str) -> Iterator[str]:
+    """Yield the lines that describe the file called *name*."""
+    whole = schema(name)
+    yield f"## {name}.yaml"
+    yield ""
+    yield whole["description"]
+    yield ""
+    yield from Outline(whole["$defs"]).keys(whole, 0)
+    yield ""
+
+
+class Outline:
+    """The nested list of one file's keys. What several keys share is written out at the first of them."""
+
+    def __init__(self, definitions: dict[str, Any]) -> None:
+        self._definitions = definitions
+        self._told: set[str] = set()
+
+    def keys(self, node: dict[str, Any], depth: int) -> Iterator[str]:
+        """Yield one line for every key of *node*, each followed by the keys below it."""
+        for key, raw in node.get("properties", {}).items():
+            yield from self._value(f"`{key}`", raw, depth, required=key in node.get("required", ()))
+
+    def _value(self, name: str, raw: dict[str, Any], depth: int, *, required: bool = False) -> Iterator[str]:
+        definition = raw.get("$ref", "").rpartition("/")[2]
+        value = {**self._definitions.get(definition, {}), **raw}
+        below = list(self._below(value, depth + 1))
+        again = bool(definition and below) and definition in self._told
+        self._told.add(definition)
+        yield line(name, value, depth, required=required) + (" Its keys are those above." if again else "")
+        if not again:
+            yield from below
+
+    def _below(self, value: dict[str, Any], depth: int) -> Iterator[str]:
+        yield from self.keys(value, depth)
+        if isinstance(value.get("additionalProperties"), dict):
+            yield from self._value("*each name*", value["additionalProperties"], depth)
+        if "items" in value:
+            yield from self._below(value["items"], depth)
+        for alternative in value.get("oneOf", ()):
+            if "properties" in alternative:
+                yield f"{'  ' * depth}- *{wanted(alternative)}*: {alternative['description']}"
+                yield from self.keys(alternative, depth + 1)
+
+
+def line(name: str, value: dict[str, Any], depth: int, *, required: bool) -> str:
+    """Return the line of one key: what it takes, whether it must be there, its default, its description."""
+    facts = [kind(value)]
+    if required:
+        facts.append("required")
+    if "default" in value:
+        facts.append(f"default `{json.dumps(value['default']).strip(chr(34))}`")
+    return f"{'  ' * depth}- {name} ({', '.join(facts)}): {value['description']}"
+
+
+def kind(value: dict[str, Any]) -> str:
+    """Say in a few words what a value may be."""
+    if "enum" in value:
+        return listed(f"`{name}`" for name in value["enum"])
+    return f"`{value['const']}`" if "const" in value else wanted(value)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the page, or with `--check` only compare it; return the exit code."""
+    text = page()
+    if arguments == ["--check"]:
+        current = PAGE.exists() and PAGE.read_text("utf-8") == text
+        print(f"{PAGE.name} is {'up to date' if current else 'out of date: run python docs/generate.py'}")
+        return 0 if current else 1
+    PAGE.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
