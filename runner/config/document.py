@@ -9,6 +9,7 @@ from runner.errors import Where
 
 if TYPE_CHECKING:
     from array import array
+    from collections.abc import Mapping
 
     from runner.errors import Problem
 
@@ -108,3 +109,36 @@ def size(node: Any) -> int:
         elif isinstance(here, list):
             waiting.extend(here)
     return count
+
+
+def replaced(data: Any, values: Mapping[Path, Any]) -> Any:
+    """
+    Return *data* with each of *values* at its path; what is not on the way to one is shared, not copied.
+
+    A path that leads through what is neither mapping nor list is left out.
+    """
+    own: dict[int, Any] = {}
+    top = [data]
+    for path, value in values.items():
+        here: Any = top
+        steps = (0, *path)
+        for step in steps[:-1]:
+            here = _own(here, step, own)
+        if _holds_values(here):
+            here[steps[-1]] = value
+    return top[0]
+
+
+def _own(parent: Any, step: str | int, own: dict[int, Any]) -> Any:
+    """Return the child of *parent* at *step*, copied the first time it is asked for."""
+    if not _holds_values(parent):
+        return None
+    child = parent[step]
+    if id(child) not in own and _holds_values(child):
+        parent[step] = child = child.copy()
+        own[id(child)] = child
+    return child
+
+
+def _holds_values(value: Any) -> bool:
+    return isinstance(value, dict | list)

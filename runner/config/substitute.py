@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runner.config.document import replaced
 from runner.config.scalars import Ambiguous, resolve
 from runner.config.wording import plain
 from runner.errors import Problem
@@ -35,10 +36,12 @@ def substituted(document: Document, environ: Mapping[str, str], wanted: Callable
     No message shows a value from the environment.
     """
     changed = replace(document, problems=list(document.problems), broken=set(document.broken), _offsets={})
-    copied: dict[int, Any] = {}
-    for path, reference in document.references.items():
-        if wanted(path):
-            _put(changed, path, _value(changed, path, reference, environ), copied)
+    values = {
+        path: _value(changed, path, reference, environ)
+        for path, reference in document.references.items()
+        if wanted(path)
+    }
+    changed.data = replaced(document.data, values)
     return changed
 
 
@@ -72,22 +75,3 @@ def _value(document: Document, path: Path, reference: Reference, environ: Mappin
         document.problems.append(Problem(what, document.where(path), error.fix))
         document.broken.add(path)
         return None
-
-
-def _put(document: Document, path: Path, value: Any, copied: dict[int, Any]) -> None:
-    """Set the value at *path*, copying each container on the way once."""
-    if not path:
-        document.data = value
-        return
-    document.data = here = _own(document.data, copied)
-    for step in path[:-1]:
-        here[step] = here = _own(here[step], copied)
-    here[path[-1]] = value
-
-
-def _own(container: Any, copied: dict[int, Any]) -> Any:
-    if id(container) not in copied:
-        own = container.copy()
-        copied[id(own)] = own
-        return own
-    return container

@@ -51,7 +51,7 @@ def closest(word: object, known: Iterable[object]) -> str | None:
 
 def choose(word: object, known: Iterable[object]) -> str:
     """Return the advice to write one of *known*, with the likeliest one named."""
-    names = list(known)
+    names = list(dict.fromkeys(known))
     if not names:
         return "there is none to choose from yet: declare it first"
     meant = closest(word, names)

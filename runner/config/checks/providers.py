@@ -1,0 +1,62 @@
+"""Providers have names of their own, serve declared sports, and are asked where a request can go."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from runner.config.node import doubled
+from runner.config.wording import choose, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.config.checks.declared import Declared
+    from runner.config.node import Node
+    from runner.errors import Problem
+
+
+def problems(declared: Declared) -> Iterator[Problem]:
+    """Yield what is wrong with providers.yaml."""
+    providers = list(declared.providers["providers"].each())
+    for name, first in doubled(provider["name"] for provider in providers):
+        yield name.problem(f"the provider {name.value} is there twice, first in line {first.where.line}", "keep one")
+    for sport, _ in doubled(declared.providers["sports"].each()):
+        yield sport.problem(f"the sport {sport.value} is there twice", "keep one")
+    for provider in providers:
+        yield from _sports(provider, declared)
+        yield from _endpoint(provider["endpoint"])
+        for key in ("poll_interval", "timeout"):
+            yield from whole_seconds(provider[key])
+
+
+def whole_seconds(duration: Node) -> Iterator[Problem]:
+    """Yield that *duration* has a fraction of a second, for which its column has no room."""
+    length_s = duration.seconds
+    if length_s is not None and length_s % 1:
+        what = f"{duration.path[-1]} is {duration.value}, not a whole number of seconds"
+        yield duration.problem(what, f"write {max(1, round(length_s))}s")
+
+
+def _sports(provider: Node, declared: Declared) -> Iterator[Problem]:
+    known = declared.sports
+    for sport in provider["sports"].each():
+        if known is not None and sport.value not in known:
+            yield sport.problem(f"no sport is called {shown(sport.value)}", choose(sport.value, known))
+
+
+def _endpoint(endpoint: Node) -> Iterator[Problem]:
+    if isinstance(endpoint.value, str) and endpoint.value and not _is_http(endpoint.value):
+        what = "the endpoint is not an http or https URL"
+        yield endpoint.problem(what, "write https://host/path; {sport} is the only word that may stand in braces")
+
+
+def _is_http(url: str) -> bool:
+    bare = url.replace("{sport}", "sport")
+    try:
+        parts = urlsplit(bare)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not re.search(r"[{}\s]", bare)

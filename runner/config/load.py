@@ -1,0 +1,188 @@
+"""
+The door of this room: a path goes in, a checked Rollout comes out, or every problem at once.
+
+Reads everything before it judges anything, and touches nothing but files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.config import build
+from runner.config.checks import cross_check
+from runner.config.checks.declared import Declared
+from runner.config.database import NotADatabase, engine_of
+from runner.config.document import NOTHING, Document
+from runner.config.faults import VARIABLE, ordered
+from runner.config.model import OnBreach, Rollout
+from runner.config.node import root
+from runner.config.shape import check_shape
+from runner.config.sqlfile import InvalidMigration, duplicate_versions, migration_files, read_migration
+from runner.config.substitute import substituted
+from runner.config.wording import choose, plain
+from runner.config.yamlfile import read
+from runner.errors import InvalidConfig, Problem, in_file_order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runner.config.document import Path as Place
+    from runner.config.model import Fault, Migration
+
+
+class _File(NamedTuple):
+    """One of the three files: as it was declared, and with the environment's values put in."""
+
+    declared: Document
+    filled: Document
+
+
+class _Migrations(NamedTuple):
+    """What the migrations' folder holds; `files` is what messages call them, in order."""
+
+    migrations: tuple[Migration, ...] = ()
+    files: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def load(path: Path, environment: str | None = None, environ: Mapping[str, str] = os.environ) -> Rollout:
+    """
+    Return the rollout that the file at *path* declares, for *environment* (None: the first one declared).
+
+    *environ* is where `${NAME}` is looked up, for the chosen environment only. Raises InvalidConfig with every problem
+    of every file, in file order. Where a problem is in a file's form, what depends on it is not guessed at.
+    """
+    main = read(path, shown_path(path))
+    chosen = environment or _first_environment(main)
+    rollout = _filled(main, "rollout", environ, chosen)
+    providers, caches = (_beside(path, rollout.filled, name, environ) for name in ("providers", "caches"))
+    problems = [] if environment is None else list(_unknown_environment(rollout.filled, environment))
+    engine, database_problems = _engine(rollout.filled, chosen)
+    found = _migrations(path, rollout.filled, engine)
+    declared = Declared(*(root(file.filled) for file in (rollout, providers, caches)))
+    faults, fault_problems = ordered(environ.get(VARIABLE, ""), declared.provider_names, declared.stage_names)
+    problems += [*database_problems, *found.problems, *fault_problems, *cross_check(declared)]
+    documents = [rollout.filled, providers.filled, caches.filled]
+    problems += [problem for document in documents for problem in document.problems]
+    if problems:
+        files = [document.file for document in documents]
+        raise InvalidConfig(*in_file_order(problems, [*files, *found.files, VARIABLE]))
+    return _rollout(path, (rollout, providers, caches), str(chosen), str(engine), faults, found.migrations)
+
+
+def shown_path(path: Path) -> str:
+    """Return *path* as a person in the current folder would type it: relative where it is below, else absolute."""
+    absolute, here = os.path.abspath(path), os.getcwd()  # noqa: PTH100, PTH109  resolve() would follow links
+    return os.path.relpath(absolute, here) if absolute.startswith(here.rstrip(os.sep) + os.sep) else absolute
+
+
+def digest(declared: dict[str, Any]) -> str:
+    """Return `sha256:` and the digest of *declared* as canonical JSON: comments, format and order do not count."""
+    text = json.dumps(declared, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _first_environment(document: Document) -> str | None:
+    data = document.data if isinstance(document.data, dict) else {}
+    environments = data.get("environments")
+    return next(iter(environments), None) if isinstance(environments, dict) else None
+
+
+def _filled(document: Document, name: str, environ: Mapping[str, str], environment: str | None = None) -> _File:
+    """Put *environ* into *document*, in `environments` only into the chosen one, and check its form."""
+
+    def wanted(place: Place) -> bool:
+        return place[:1] != ("environments",) or name != "rollout" or place[1:2] == (environment,)
+
+    filled = substituted(document, environ, wanted)
+    filled.broken |= {
+        place for place, reference in document.references.items() if reference.unquoted and not wanted(place)
+    }
+    check_shape(filled, name)
+    return _File(document, filled)
+
+
+def _beside(path: Path, rollout: Document, key: str, environ: Mapping[str, str]) -> _File:
+    """Read the file that *rollout* names at *key*. Where it names none, there is nothing to say of it."""
+    named = root(rollout)[key]
+    if not isinstance(named.value, str):
+        nothing = Document("", NOTHING, rollout.marks[:0])
+        return _File(nothing, nothing)
+    target = path.parent / named.value
+    return _filled(read(target, shown_path(target), named.where), key, environ)
+
+
+def _unknown_environment(rollout: Document, environment: str) -> list[Problem]:
+    environments = root(rollout)["environments"]
+    if not isinstance(environments.value, dict) or environment in environments.value:
+        return []
+    what = f"there is no environment called {plain(environment)}"
+    return [environments.key_problem(what, choose(environment, environments.value))]
+
+
+def _engine(rollout: Document, environment: str | None) -> tuple[str | None, list[Problem]]:
+    """Return the engine of the chosen environment's database; None where that cannot be known."""
+    database = root(rollout)["environments"][environment]["database"]
+    if not isinstance(database.value, str):
+        return None, []
+    try:
+        return engine_of(database.value), []
+    except NotADatabase as error:
+        return None, [database.problem(f"the database of {environment} {error}", error.fix)]
+
+
+def _migrations(path: Path, rollout: Document, engine: str | None) -> _Migrations:
+    named = root(rollout)["migrations"]
+    if engine is None or not isinstance(named.value, str):
+        return _Migrations()
+    folder = path.parent / named.value.replace("{engine}", engine)
+    try:
+        paths = migration_files(folder.iterdir())
+    except (OSError, ValueError) as error:
+        why = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder that can be read"
+        what = f"the migrations folder {plain(shown_path(folder))} {why}"
+        return _Migrations(problems=(named.problem(what, "correct the path, or create the folder"),))
+    named_paths = [(file, shown_path(file)) for file in paths]
+    migrations: list[Migration] = []
+    problems = list(duplicate_versions(named_paths))
+    for file, name in named_paths:
+        try:
+            migrations.append(read_migration(file, name))
+        except InvalidMigration as error:
+            problems.extend(error.problems)
+    return _Migrations(tuple(migrations), tuple(name for _, name in named_paths), tuple(problems))
+
+
+def _rollout(
+    path: Path,
+    files: tuple[_File, _File, _File],
+    environment: str,
+    engine: str,
+    faults: tuple[Fault, ...],
+    migrations: tuple[Migration, ...],
+) -> Rollout:
+    data, providers, caches = (file.filled.data for file in files)
+    declared = {name: file.declared.data for name, file in zip(("rollout", "providers", "caches"), files, strict=True)}
+    places = {stage["name"]: files[0].filled.where(("stages", n)) for n, stage in enumerate(data["stages"])}
+    return Rollout(
+        name=data["name"],
+        path=path,
+        environment=build.environment(environment, data["environments"][environment], engine),
+        sports=tuple(providers["sports"]),
+        providers=build.providers(providers),
+        caches=build.cache_entries(caches),
+        lookups=tuple(build.lookups(caches)),
+        metrics=build.metrics(data["metrics"]),
+        stages=build.stages(data["stages"], data["thresholds"], data["metrics"]),
+        on_breach=OnBreach(data.get("rollback", {}).get("on_breach", OnBreach.PREVIOUS)),
+        probe=build.probe_settings(data.get("probe", {})),
+        faults=build.faults(data.get("stand_in", {}).get("faults", [])) + faults,
+        migrations=migrations,
+        declared=declared,
+        digest=digest(declared),
+        stage_places=places,
+    )

@@ -1,0 +1,2 @@
+-- migrate:up
+CREATE INDEX i ON provider_states (id);

@@ -1,0 +1,2 @@
+-- migrate:up transction:false
+SELECT 1;

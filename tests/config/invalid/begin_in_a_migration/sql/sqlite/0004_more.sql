@@ -1,0 +1,4 @@
+-- migrate:up
+BEGIN;
+CREATE TABLE t (a);
+COMMIT;

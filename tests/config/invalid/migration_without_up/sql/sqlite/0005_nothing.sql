@@ -1,0 +1,3 @@
+-- migrate:up
+-- to do
+-- migrate:dwon
