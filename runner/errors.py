@@ -72,10 +72,13 @@ class RunnerError(Exception):
     exit_code: ExitCode = ExitCode.FAILED
 
     def __init__(self, *problems: Problem, exit_code: ExitCode | None = None) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__(*problems)
         self.problems = problems
         if exit_code is not None:
             self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
 
 
 class InvalidConfig(RunnerError):
@@ -112,6 +115,9 @@ class Interrupted(RunnerError):
     """A signal asked for a stop; everything up to the last safe point is stored."""
 
     exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, signal: int, *problems: Problem) -> None:
+        super().__init__(*problems, exit_code=ExitCode(128 + signal))
 
 
 def in_file_order(problems: Iterable[Problem], files: Iterable[str]) -> list[Problem]:

@@ -16,7 +16,7 @@ from runner.config.model import DISABLED, Kind, OnBreach
 from runner.decide import plan
 from runner.decide.diff import differences
 from runner.decide.machine import Signal, State, after
-from runner.engine.passage import Breach, Desk, Passage
+from runner.engine.passage import Breach, Desk, Passage, stop_if_asked
 from runner.errors import ExitCode, Interrupted, Mismatch, Problem, RunnerError, Stuck, Where
 from runner.store.changes import Changes
 from runner.store.ledger import Ledger
@@ -204,12 +204,7 @@ class Engine:
         except Stuck:
             raise
         except Interrupted as stop:
-            self._tell("run.interrupted", signal=self._clock.stop.signal)
-            number = self._clock.stop.signal or 2
-            stop.exit_code = ExitCode(128 + number)
-            stop.problems = (
-                Problem(f"stopped at a safe point in run {run.id}", fix="the same command goes on from here"),
-            )
+            self._tell("run.interrupted", exit_code=stop.exit_code)
             raise
         except RunnerError as failure:
             self._tell("run.failed", problems=[str(problem) for problem in failure.problems])
@@ -221,13 +216,13 @@ class Engine:
         todo = plan.pending(self._rollout.migrations, self._applied())
         known = self._backend.objects() if todo else set()
         for migration in todo:
-            self._stop_if_asked()
+            stop_if_asked(self._clock)
             known = migrate.apply(self._backend, self._ledger, self._lock, self._clock, migration, run.id, known)
             self._tell("migration.applied", version=migration.version, name=migration.name)
 
     def _seed(self, run: Run) -> None:
         for step, seeds in self._seeds():
-            self._stop_if_asked()
+            stop_if_asked(self._clock)
             now = self._clock.now()
             declared = seeds(now)
             found = declared.compare()
@@ -254,7 +249,7 @@ class Engine:
             return self._turn_back(run)
         with self._measuring(route.forward) as desk:
             for stage in route.forward:
-                self._stop_if_asked()
+                stop_if_asked(self._clock)
                 breach = self._pass_through(desk, run, stage, open_entry)
                 if breach:
                     return breach
@@ -297,10 +292,6 @@ class Engine:
         with self._lock.transaction():
             self._move(run, Signal.DATA_MISSING)
         self._tell("stage.held", stage=stage.name, waiting_for=missing)
-
-    def _stop_if_asked(self) -> None:
-        if self._clock.stop.signal:
-            raise Interrupted
 
     # the way back
 

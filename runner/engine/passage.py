@@ -54,6 +54,13 @@ class Desk:
     prober: Prober | None
 
 
+def stop_if_asked(clock: Clock) -> None:
+    """Raise Interrupted if a signal has come in: where this is called, everything is stored."""
+    if clock.stop.signal:
+        problem = Problem("stopped by a signal at a safe point", fix="run the same command again: it goes on from here")
+        raise Interrupted(clock.stop.signal, problem)
+
+
 class Breach(Exception):
     """The stage may not go on, and why."""
 
@@ -218,12 +225,7 @@ class Passage:
         while not clock.stop.signal and clock.monotonic() < moment:
             clock.sleep_until(min(moment, clock.monotonic() + PATIENCE_S))
             self.desk.lock.keep()
-        self.stop_if_asked()
-
-    def stop_if_asked(self) -> None:
-        """Raise Interrupted if a signal has come in: this is a safe point."""
-        if self.desk.clock.stop.signal:
-            raise Interrupted
+        stop_if_asked(self.desk.clock)
 
     def _tick(self, tick: int, until: float) -> None:
         desk = self.desk
@@ -235,7 +237,7 @@ class Passage:
         if desk.prober:
             answers = self._collect(desk.prober, until + (desk.rollout.probe.timeout_s if is_last else 0))
             samples += self._read(answers)
-        self.stop_if_asked()
+        stop_if_asked(self.desk.clock)
         self.gate.take(samples)
         activated = self._store(tick, samples, answers)
         self._tell_tick(tick, samples, answers, activated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -30,9 +31,14 @@ def view(stream: TextIO) -> Sink:
 def _tick(fields: dict[str, Any]) -> str:
     done = min(1.0, fields["tick"] / fields["ticks"])
     bar = "#" * round(done * BAR)
-    shown = {name: value for name, value in fields.items() if name not in _NOT_FIGURES and value is not None}
-    figures = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-    return f"         {fields['stage']} [{bar:<{BAR}}] {fields['tick']}/{fields['ticks']}  {figures}"[:160]
+    highest: dict[str, float] = {}
+    for name, value in fields.items():
+        if name not in _NOT_FIGURES and value is not None:
+            metric = name.partition(".")[0]
+            highest[metric] = max(value, highest.get(metric, value))
+    figures = "  ".join(f"{name} {value:.4g}" for name, value in highest.items())
+    line = f"{'':<8} {fields['stage']} [{bar:<{BAR}}] {fields['tick']}/{fields['ticks']}  {figures}"
+    return line[: get_terminal_size().columns - 1]
 
 
 _NOT_FIGURES = {"tick", "ticks", "stage", "rollout", "run_id", "observations", "verdicts"}

@@ -75,7 +75,7 @@ _WORDS = {"add": "added", "change": "changed", "warm": "warmed again, they had e
 
 def _told(stage: dict[str, Any]) -> str:
     if stage["breach"]:
-        return f"breached at tick {stage['ticks']}: {stage['breach']}"
+        return f"breached at tick {stage['ticks']}"
     did = []
     if stage["mode"] == "shadow":
         did.append(
@@ -98,11 +98,12 @@ def _metrics(verdicts: list[dict[str, Any]]) -> Iterator[str]:
         if top["value"] is None:
             yield f"{metric} {top['verdict']}"
             continue
-        count, subject = top["observations"], f" for {top['subject']}" if top["subject"] else ""
+        count, subject = top["observations"], f" at the most ({top['subject']})" if top["subject"] else ""
         if metric.endswith("_pct") and count > 1:
             yield f"{metric} {top['value']:g} % ({round(top['value'] * count / 100)} of {count})"
         else:
-            yield f"{metric} {top['value']:.4g}{subject} ({sum(verdict['observations'] for verdict in found)} samples)"
+            samples = sum(verdict["observations"] for verdict in found)
+            yield f"{metric} {top['value']:.4g}{subject} ({samples} samples)"
 
 
 def _short(digest: str) -> str:
@@ -116,7 +117,7 @@ def _ending(found: dict[str, Any]) -> str:
         case "completed":
             return f"at {stage}{after}"
         case "rolled_back":
-            return f"rolled back to {stage}{after}, verified. {found['message']}"
+            return f"rolled back to {stage}{after}, verified, because {found['message']}"
         case "aborted":
             return f"{found['message']}; at {stage}{after}"
     return f"{found['state']}; `runner apply` goes on"
