@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.document import replaced
 from runner.config.duration import seconds
+from runner.config.wording import shown
 from runner.errors import Problem
 
 if TYPE_CHECKING:
@@ -77,6 +78,11 @@ class Node:
         found = [item.get(key) if isinstance(item, dict) else None for item in self.value]
         names = tuple(name for name in found if isinstance(name, str))
         return names if len(names) == len(found) else None
+
+    @property
+    def shown(self) -> str:
+        """What a message may show of the value: as it was written, not what `${}` made of it."""
+        return shown(self.document.shown(self.path, self.value))
 
     @property
     def where(self) -> Where:

@@ -338,3 +338,36 @@ def test_the_tables_refuse_what_cannot_be(rollout, database, table, row, fine):
     else:
         with pytest.raises(sqlite3.IntegrityError):
             database.execute(insert, whole)
+
+
+def test_a_value_from_the_environment_is_never_shown(edited):
+    with pytest.raises(InvalidConfig) as caught:
+        edited(
+            ("rollout.yaml", "activate: {priority: high}", 'activate: {providers: ["${KEY}"]}'),
+            ("rollout.yaml", "mode: shadow", "mode: ${KEY}"),
+            ("rollout.yaml", "speed: 120", 'speed: "${KEY}"'),
+            ("providers.yaml", "sports: [MLB, NBA, NFL, NHL]", "sports: [MLB, NBA, NFL, NHL]\nversoin: 1"),
+            ("providers.yaml", "${FANDUEL_URL:-}", "${KEY}"),
+            KEY="hunter2",
+        )
+
+    assert len(caught.value.problems) == 5
+    assert "${KEY}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        [("interval: 30s", "interval: 10m"), (", min_samples: 10, by: provider", "")],
+        [("    duration: 15m", "    duration: 15m\n    deadline: 15m")],
+        [("{min: 70, ", "{min: 100, max: 100, ")],
+        [("{min: 70, ", "{min: 0, ")],
+        [("{max: 5} ", "{warn_max: 5} ")],
+        [("min_samples: 10,", "min_samples: 80,")],
+        [("rollback: {on_breach: previous}", "")],
+        [("activate: all", "activate: {sports: [NHL]}\n    probe: {providers: [stub]}")],
+    ],
+)
+def test_the_limits_of_every_check_are_allowed(edited, edits):
+    assert len(edited(*(("rollout.yaml", old, new) for old, new in edits)).stages) == 4

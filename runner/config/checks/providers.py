@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from runner.config.node import doubled
-from runner.config.wording import choose, shown
+from runner.config.wording import choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def _sports(provider: Node, declared: Declared) -> Iterator[Problem]:
     known = declared.sports
     for sport in provider["sports"].each():
         if known is not None and sport.value not in known:
-            yield sport.problem(f"no sport is called {shown(sport.value)}", choose(sport.value, known))
+            yield sport.problem(f"no sport is called {sport.shown}", choose(sport.value, known))
 
 
 def _endpoint(endpoint: Node) -> Iterator[Problem]:

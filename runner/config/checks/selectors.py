@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.config.wording import choose, listed, shown
+from runner.config.wording import choose, listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -65,4 +65,4 @@ def _provider_problems(selector: Node, declared: Declared) -> Iterator[Problem]:
 def _unknown(names: Node, kind: str, known: Collection[str] | None) -> Iterator[Problem]:
     for name in names.each():
         if known is not None and name.value not in known:
-            yield name.problem(f"no {kind} is called {shown(name.value)}", choose(name.value, known))
+            yield name.problem(f"no {kind} is called {name.shown}", choose(name.value, known))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.config.wording import choose, shown
+from runner.config.wording import choose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ def problems(declared: Declared) -> Iterator[Problem]:
     for fault in declared.rollout["stand_in"]["faults"].each():
         provider, since = fault["provider"], fault["since"]
         if provider.known and providers is not None and provider.value not in {"*", *providers}:
-            what = f"a fault is ordered for {shown(provider.value)}, which is no provider"
+            what = f"a fault is ordered for {provider.shown}, which is no provider"
             yield provider.problem(what, choose(provider.value, providers))
         if since.known and stages is not None and since.value not in stages:
-            what = f"a fault begins with {shown(since.value)}, which is no stage"
+            what = f"a fault begins with {since.shown}, which is no stage"
             yield since.problem(what, choose(since.value, stages))
