@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import pytest
+
+from runner.config.model import Environment, Migration, Mode, OnBreach, ProbeSettings, Rollout, Selector, Stage
+from runner.decide.plan import Applied, Route, pending, route
+from runner.errors import Mismatch
+
+
+def declared(*versions, checksum="sha256:a"):
+    return [
+        Migration(version, "make", Path(f"sql/sqlite/{version}_make.sql"), checksum, (), (), ()) for version in versions
+    ]
+
+
+def applied(*versions, checksum="sha256:a", done=True):
+    at = "2026-08-02T14:10:00.000Z"
+    return {version: Applied(version, "make", checksum, at, done) for version in versions}
+
+
+@pytest.mark.parametrize(
+    ("files", "history", "todo"),
+    [
+        ([], {}, []),
+        (["0001", "0002"], {}, ["0001", "0002"]),
+        (["0001", "0002"], applied("0001"), ["0002"]),
+        (["0001", "0002"], applied("0001", "0002"), []),
+        (["0009", "0010"], applied("0009"), ["0010"]),
+        (["9", "10"], applied("9"), ["10"]),  # numbers, not text
+        (["0001"], applied("0001", done=False), ["0001"]),  # begun outside of a transaction, never finished
+        (["0001", "0002"], applied("0001", done=False), ["0001", "0002"]),
+        (["0001", "0002"], {**applied("0001", done=False), **applied("0002")}, ["0001"]),
+    ],
+)
+def test_what_is_declared_and_not_done_is_pending_oldest_first(files, history, todo):
+    assert todo == [migration.version for migration in pending(declared(*files), history)]
+
+
+def problems(files, history):
+    with pytest.raises(Mismatch) as caught:
+        pending(files, history)
+    assert 7 == caught.value.exit_code
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_migration_that_was_edited_after_it_was_applied_is_refused():
+    [problem] = problems(declared("0001", checksum="sha256:b"), applied("0001"))
+
+    assert problem == (
+        "error: migration 0001_make was changed after it was applied on 2026-08-02 14:10 UTC\n"
+        "  at sql/sqlite/0001_make.sql\n"
+        "  fix: restore the file, and put the change in a new migration"
+    )
+
+
+def test_a_migration_that_was_edited_after_it_was_begun_is_refused():
+    [problem] = problems(declared("0001", checksum="sha256:b"), applied("0001", done=False))
+
+    assert "0001_make was changed" in problem
+
+
+def test_an_applied_migration_whose_file_is_gone_is_refused():
+    [problem] = problems(declared("0002"), applied("0001", "0002"))
+
+    assert problem == (
+        "error: migration 0001_make was applied on 2026-08-02 14:10 UTC and its file is gone\n"
+        "  fix: bring the file back; to undo a migration, write a new one that does"
+    )
+
+
+def test_a_migration_that_comes_late_is_refused():
+    [problem] = problems(declared("0001", "0002", "0003"), applied("0001", "0003"))
+
+    assert problem == (
+        "error: migration 0002_make is new, but 0003 after it is applied already\n"
+        "  at sql/sqlite/0002_make.sql\n"
+        "  fix: give it a number above 0003"
+    )
+
+
+def test_everything_that_does_not_match_is_told_at_once():
+    files = [*declared("0002", checksum="sha256:b"), *declared("0003", "0005")]
+
+    found = problems(files, applied("0001", "0002", "0004"))
+
+    assert ["0001", "0004", "0002", "0003"] == [text.split("_")[0].split()[-1] for text in found]
+
+
+def stage(name):
+    return Stage(name, Mode.OBSERVE, 600, 30, 600, (), Selector())
+
+
+STAGES = tuple(stage(name) for name in ("dark", "shadow", "partial", "full"))
+ROLLOUT = Rollout(
+    name="r",
+    path=Path("config/rollout.yaml"),
+    environment=Environment("local", "sqlite:///rollout.db", "sqlite"),
+    sports=(),
+    providers=(),
+    caches=(),
+    lookups=(),
+    metrics=(),
+    stages=STAGES,
+    on_breach=OnBreach.PREVIOUS,
+    probe=ProbeSettings(),
+    faults=(),
+    migrations=(),
+    declared={},
+    digest="sha256:0",
+    stage_places={},
+)
+
+
+@pytest.mark.parametrize(
+    ("at", "target", "expected"),
+    [
+        ("disabled", "full", Route(forward=STAGES)),
+        ("disabled", "dark", Route(forward=STAGES[:1])),
+        ("dark", "partial", Route(forward=STAGES[1:3])),
+        ("full", "full", Route()),
+        ("disabled", "disabled", Route()),
+        ("full", "partial", Route(back_to="partial")),
+        ("full", "disabled", Route(back_to="disabled")),
+        ("dark", "disabled", Route(back_to="disabled")),
+    ],
+)
+def test_the_route_leads_forward_back_or_nowhere(at, target, expected):
+    assert expected == route(ROLLOUT, at, target)
+
+
+@pytest.mark.parametrize(
+    ("way", "is_one"), [(Route(), False), (Route(forward=STAGES), True), (Route(back_to="disabled"), True)]
+)
+def test_a_route_to_where_one_stands_is_none(way, is_one):
+    assert is_one is bool(way)
+
+
+def test_a_stage_that_is_no_longer_declared_is_refused():
+    with pytest.raises(Mismatch) as caught:
+        route(ROLLOUT, "canary", "full")
+
+    assert str(caught.value) == (
+        "error: the database stands at stage canary, which config/rollout.yaml no longer declares\n"
+        "  at config/rollout.yaml\n"
+        "  fix: declare canary again, walk back with --target-stage disabled, and then take it out"
+    )
