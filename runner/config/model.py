@@ -6,7 +6,7 @@ Durations are seconds as declared; an environment's `speed` divides them when th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -174,8 +174,8 @@ class Provider:
     timeout_s: int
     retries: int
     capabilities: dict[str, Any]
-    endpoint: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
+    endpoint: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 class Target(NamedTuple):
@@ -212,7 +212,7 @@ class Environment:
     """
 
     name: str
-    database: str
+    database: str = field(repr=False)
     engine: str
     speed: float = 1.0
 

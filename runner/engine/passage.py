@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from runner.config.model import Rollout, Stage, Target
     from runner.decide.gate import Judgement
     from runner.events import Teller
-    from runner.measure.probe import Answer, Prober
+    from runner.measure.probe import Prober
+    from runner.measure.request import Answer
     from runner.samples import Sample
     from runner.store.backend import Backend, Row
     from runner.store.changes import Change, Key

@@ -32,14 +32,17 @@ MARKETS = {
     "NHL": {"goals": 0.5, "assists": 0.5, "points": 1.5, "shots_on_goal": 3.5, "blocked_shots": 1.5},
 }
 """What is bet on in each sport, and around which line."""
+ANY_TEAM = ("home", "away", "favourite", "underdog")
+ANY_MARKET = {"winner": 0.5, "margin": 3.5, "total": 20.5, "first_half": 10.5}
+"""What there is to bet on in any other sport."""
 
 STOPPING_S = 0.05
 """How long a request that is still waiting may hold up the end."""
 
 
 def props(provider: str, sport: str) -> list[dict[str, Any]]:
-    """Make up the 5 to 15 props that *provider* offers for *sport*; KeyError for an unknown sport."""
-    pairs = list(product(PLAYERS[sport], MARKETS[sport].items()))
+    """Make up the 5 to 15 props that *provider* offers for *sport*."""
+    pairs = list(product(PLAYERS.get(sport, ANY_TEAM), MARKETS.get(sport, ANY_MARKET).items()))
     first, more, *_ = sha256(f"{provider}/{sport}".encode()).digest()
     chosen = (pairs[(first + number) % len(pairs)] for number in range(5 + more % 11))
     return [_prop(provider, sport, player, market, line) for player, (market, line) in chosen]
@@ -113,8 +116,6 @@ class StandIn:
             await asyncio.sleep(fault.delay_s)
         if fault and fault.kind is FaultKind.HANG:
             await asyncio.Event().wait()
-        if sport not in MARKETS:
-            return web.json_response({"error": f"there is no sport {sport}"}, status=404)
         return web.json_response({"provider": provider, "sport": sport, "props": props(provider, sport)})
 
     def _fault(self, provider: str) -> Fault | None:

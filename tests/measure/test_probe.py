@@ -16,8 +16,9 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from runner.clock import Stop, WallClock
 from runner.config.model import Fault, FaultKind, Kind, Metric, ProbeSettings, Provider, Reading, Target
-from runner.measure import probe
-from runner.measure.probe import Answer, Prober, samples
+from runner.measure import request
+from runner.measure.probe import Prober, samples
+from runner.measure.request import Answer
 from runner.measure.stub import StandIn, props
 from runner.samples import Sample
 
@@ -377,7 +378,7 @@ def test_a_refused_certificate_is_told_without_the_host_and_not_tried_again():
         "odds.secret.example", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
     )
 
-    failure = probe._failure(aiohttp.ClientConnectorCertificateError(key, refused))
+    failure = request._failure(aiohttp.ClientConnectorCertificateError(key, refused))
 
     assert (failure.cause, failure.again) == ("TLS: Hostname mismatch", False)
 
