@@ -321,7 +321,7 @@ def _check_target(rollout: Rollout, target: str | None) -> None:
 
 
 def _where(rollout: Rollout) -> str:
-    from runner.store.backend import masked
+    from runner.config.secret import masked
 
     return f"{rollout.environment.name} ({masked(rollout.environment.database)})"
 

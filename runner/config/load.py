@@ -19,6 +19,7 @@ from runner.config.document import NOTHING, Document
 from runner.config.faults import VARIABLE, ordered
 from runner.config.model import OnBreach, Rollout
 from runner.config.node import root
+from runner.config.secret import without_secrets
 from runner.config.shape import check_shape
 from runner.config.sqlfile import InvalidMigration, duplicate_versions, migration_files, read_migration
 from runner.config.substitute import substituted
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from runner.config.document import Path as Place
     from runner.config.model import Fault, Migration
+
+LOCAL = "local"
+"""The environment that is meant where none is named."""
 
 
 class _File(NamedTuple):
@@ -51,16 +55,16 @@ class _Migrations(NamedTuple):
 
 def load(path: Path, environment: str | None = None, environ: Mapping[str, str] = os.environ) -> Rollout:
     """
-    Return the rollout that the file at *path* declares, for *environment* (None: the first one declared).
+    Return the rollout that the file at *path* declares, for *environment* (None: local, or the only one).
 
     *environ* is where `${NAME}` is looked up, for the chosen environment only. Raises InvalidConfig with every problem
     of every file, in file order. Where a problem is in a file's form, what depends on it is not guessed at.
     """
     main = read(path, shown_path(path))
-    chosen = environment or _first_environment(main)
+    chosen = environment or _default_environment(main)
     rollout = _filled(main, "rollout", environ, chosen)
     providers, caches = (_beside(path, rollout.filled, name, environ) for name in ("providers", "caches"))
-    problems = [] if environment is None else list(_unknown_environment(rollout.filled, environment))
+    problems = list(_unknown_environment(rollout.filled, chosen))
     engine, database_problems = _engine(rollout.filled, chosen)
     found = _migrations(path, rollout.filled, engine)
     declared = Declared(*(root(file.filled) for file in (rollout, providers, caches)))
@@ -86,10 +90,13 @@ def digest(declared: dict[str, Any]) -> str:
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _first_environment(document: Document) -> str | None:
+def _default_environment(document: Document) -> str | None:
+    """Return local, or the only environment there is; None where a person has to choose."""
     data = document.data if isinstance(document.data, dict) else {}
     environments = data.get("environments")
-    return next(iter(environments), None) if isinstance(environments, dict) else None
+    if not isinstance(environments, dict) or LOCAL in environments:
+        return LOCAL
+    return next(iter(environments)) if len(environments) == 1 else None
 
 
 def _filled(document: Document, name: str, environ: Mapping[str, str], environment: str | None = None) -> _File:
@@ -116,10 +123,13 @@ def _beside(path: Path, rollout: Document, key: str, environ: Mapping[str, str])
     return _filled(read(target, shown_path(target), named.where), key, environ)
 
 
-def _unknown_environment(rollout: Document, environment: str) -> list[Problem]:
+def _unknown_environment(rollout: Document, environment: str | None) -> list[Problem]:
     environments = root(rollout)["environments"]
-    if not isinstance(environments.value, dict) or environment in environments.value:
+    if not isinstance(environments.value, dict) or not environments.value or environment in environments.value:
         return []
+    if environment is None:
+        what = f"there are {len(environments.value)} environments, and none of them is called {LOCAL}, the default"
+        return [environments.key_problem(what, f"choose one by --env: {', '.join(map(plain, environments.value))}")]
     what = f"there is no environment called {plain(environment)}"
     return [environments.key_problem(what, choose(environment, environments.value))]
 
@@ -182,7 +192,7 @@ def _rollout(
         probe=build.probe_settings(data.get("probe", {})),
         faults=build.faults(data.get("stand_in", {}).get("faults", [])) + faults,
         migrations=migrations,
-        declared=declared,
+        declared=without_secrets(declared),
         digest=digest(declared),
         stage_places=places,
     )

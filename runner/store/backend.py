@@ -8,7 +8,6 @@ SQL in this project is written once, with `:name` parameters; a backend translat
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -103,13 +102,3 @@ def exists(url: str, engine: str) -> bool:
         path = path_of(url)
         return path.exists() and path.stat().st_size > 0
     return True
-
-
-def masked(url: str) -> str:
-    """Return *url* without its password and query, fit for a log."""
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url.partition("?")[0]
-    name = f"{parts.username}:***@" if parts.password else f"{parts.username}@" if parts.username else ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, f"{name}{parts.hostname or ''}{port}", parts.path, "", ""))

@@ -44,6 +44,7 @@ def problems(declared: Declared) -> Iterator[Problem]:
         yield from _percent(threshold)
         yield from _by_provider(threshold, _kind(threshold, declared))
     yield from _too_few(thresholds, declared)
+    yield from _unguarded(declared.rollout)
 
 
 def _effective(rollout: Node) -> Iterator[Effective]:
@@ -60,6 +61,14 @@ def _no_limit(threshold: Effective) -> Iterator[Problem]:
     if all(threshold[key].value is ABSENT for key in LIMITS):
         what = f"the threshold {plain(threshold.metric)} has no limit"
         yield threshold.places[0].key_problem(what, "give it min or max")
+
+
+def _unguarded(rollout: Node) -> Iterator[Problem]:
+    """Yield the stages that no threshold holds for: they would pass without a single measurement."""
+    for stage in rollout["stages"].each() if rollout["thresholds"].value == {} else ():
+        if stage["name"].known and stage["thresholds"].value in (ABSENT, {}):
+            what = f"the stage {plain(stage['name'].value)} has no threshold, and would pass unmeasured"
+            yield stage["name"].problem(what, "declare thresholds, for every stage or for this one")
 
 
 def _order(threshold: Effective) -> Iterator[Problem]:
