@@ -14,7 +14,7 @@ from ground import NOON
 from runner.config.model import Migration, Statement
 from runner.errors import StepFailed
 from runner.store import sqlite
-from runner.store.backend import exists, masked, open_backend
+from runner.store.backend import exists, open_backend
 from runner.store.sqlite import SqliteBackend, path_of
 
 
@@ -204,20 +204,6 @@ def test_a_database_exists_once_something_is_in_it(tmp_path):
 
     SqliteBackend(path, create=True).close()
     assert exists(url, "sqlite")
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("sqlite:///rollout.db", "sqlite:///rollout.db"),
-        ("sqlite:////var/rollout.db?key=secret", "sqlite:////var/rollout.db"),
-        ("postgresql://db/app", "postgresql://db/app"),
-        ("postgresql://me@db/app", "postgresql://me@db/app"),
-        ("postgresql://me:secret@db:5432/app?sslpassword=secret", "postgresql://me:***@db:5432/app"),
-    ],
-)
-def test_a_url_is_shown_without_its_secrets(url, shown):
-    assert shown == masked(url)
 
 
 # what goes wrong is told with what to do
