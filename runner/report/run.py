@@ -53,7 +53,8 @@ def _stage(ledger: Ledger, entry: StageEntry) -> dict[str, Any]:
 def text(found: dict[str, Any], where: str) -> str:
     """Write a run for people: one line a step, most of it figures. *where* names environment and database."""
     lines = [f"{found['rollout']} on {where}, run {found['run_id']}", *_steps(found)]
-    lines += [f"  {stage['stage']:<15} {_told(stage)}" for stage in found["stages"]]
+    for stage in found["stages"]:
+        lines += [f"  {stage['stage']:<15} {_did(stage)}", f"  {'':<15} {'; '.join(_measured(stage))}"]
     if found["undone"]:
         lines.append(f"  {'undone':<15} {', '.join(found['undone'])}: rows as they were, compared by digest")
     lines.append(_ending(found))
@@ -73,32 +74,31 @@ def _steps(found: dict[str, Any]) -> Iterator[str]:
 _WORDS = {"add": "added", "change": "changed", "warm": "warmed again, they had expired", "leave": "left as they are"}
 
 
-def _told(stage: dict[str, Any]) -> str:
-    if stage["breach"]:
-        return f"breached at tick {stage['ticks']}"
-    did = []
+def _did(stage: dict[str, Any]) -> str:
+    """Say how a stage ended and what it wrote."""
+    ended = f"{'left at' if stage['state'] == 'entered' else stage['state'] + ' at'} tick {stage['ticks']}"
     if stage["mode"] == "shadow":
-        did.append(
-            f"{stage['updates']} updates and {stage['refreshes']} refreshes rolled back,"
-            f" no row changed ({_short(stage['before'])} = {_short(stage['after'])})"
-        )
+        digests = f"{_short(stage['before'])} = {_short(stage['after'])}"
+        wrote = f"{stage['updates']} updates and {stage['refreshes']} refreshes rolled back, no row changed ({digests})"
+        return f"{ended}: {wrote}"
     if stage["mode"] == "active":
-        did.append(f"{stage.get('active', 0)} ACTIVE and enabled, {stage['refreshed']} entries refreshed")
-    did.append(f"{stage['targets']} providers, {stage['ticks']} ticks")
-    return f"{stage['state']:<8} {'; '.join((*did, *_metrics(stage['metrics'])))}"
+        wrote = f"{stage['refreshed']} entries refreshed"
+        return f"{ended}: {stage['active']} ACTIVE and enabled, {wrote}" if "active" in stage else f"{ended}: {wrote}"
+    return ended
 
 
-def _metrics(verdicts: list[dict[str, Any]]) -> Iterator[str]:
-    """Say each metric once; of one that is judged by provider, the highest."""
+def _measured(stage: dict[str, Any]) -> Iterator[str]:
+    """Say what a stage measured, each metric once; of one that is judged by provider, the highest."""
+    yield f"{stage['targets']} providers"
     by_metric: dict[str, list[dict[str, Any]]] = {}
-    for verdict in verdicts:
+    for verdict in stage["metrics"]:
         by_metric.setdefault(verdict["metric"], []).append(verdict)
     for metric, found in by_metric.items():
         top = max(found, key=lambda verdict: (verdict["value"] is not None, verdict["value"] or 0))
         if top["value"] is None:
             yield f"{metric} {top['verdict']}"
             continue
-        count, subject = top["observations"], f" at the most ({top['subject']})" if top["subject"] else ""
+        count, subject = top["observations"], f" at {top['subject']}, the highest" if top["subject"] else ""
         if metric.endswith("_pct") and count > 1:
             yield f"{metric} {top['value']:g} % ({round(top['value'] * count / 100)} of {count})"
         else:
