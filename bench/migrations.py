@@ -24,7 +24,7 @@ ROUNDS = 7
 
 
 def measure(folder: Path) -> list[Line]:
-    """Compare with the script, with dbmate as it comes, and with dbmate on a WAL database."""
+    """Compare with the script, with dbmate as it comes, and with dbmate made as durable in the same way."""
     config = str(data.with_migrations(folder, COUNT))
     anew = partial(data.remove_database, folder)
     ours = runner(folder, "apply", config, "--target-stage", "disabled", prepare=anew)
