@@ -21,7 +21,7 @@ BELOW = {
     "__init__": set(),
     "__main__": {"cli"},
 }
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.glob("runner/**/*.py")}
+MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.glob("runner/**/*.py"))}
 
 
 def imports(module):

@@ -47,6 +47,7 @@ def test_a_metric_is_the_one_number_that_its_query_gives(reader, query, values):
         ("SELECT x'00'", "the query gives b'\\x00', which is not a number"),
         ("SELECT * FROM nowhere", "SQLite: no such table: nowhere"),
         ("SELEC 1", 'SQLite: near "SELEC": syntax error'),
+        ("SELECT 1; SELECT 2", "SQLite: You can only execute one statement at a time."),
         ("DELETE FROM lags", "SQLite: attempt to write a readonly database"),
         ("SELECT :limit", "SQLite: You did not supply a value for binding parameter :limit."),
     ],

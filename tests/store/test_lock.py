@@ -119,19 +119,24 @@ def test_a_process_of_this_machine_that_is_dead_is_not_waited_for(backend, clock
     assert os.getpid() == holder(backend).pid
 
 
+OURS, ITS_START, NOBODY = -1, "its own", 2**22 + 1
+
+
 @pytest.mark.parametrize(
     ("here", "pid", "started", "is_gone"),
     [
-        (True, os.getpid(), process_started(os.getpid()), False),
-        (True, os.getpid(), "1", True),  # the number was given to another process meanwhile
-        (True, 2**22 + 1, "1", True),  # no process has such a number
-        (True, 2**40, "1", True),
-        (False, os.getpid(), "1", False),  # of another machine nothing can be said
-        (False, 2**22 + 1, "1", False),
+        (True, OURS, ITS_START, False),
+        (True, OURS, "1", True),  # the number was given to another process meanwhile
+        (True, NOBODY, "1", True),
+        (True, 2**40, "1", True),  # no process could have that number
+        (False, OURS, "1", False),  # of another machine nothing can be said
+        (False, NOBODY, "1", False),
     ],
 )
 def test_only_a_process_of_this_machine_can_be_known_to_be_gone(here, pid, started, is_gone):
     where = host() if here else "elsewhere/pid:[1]"
+    pid = os.getpid() if pid == OURS else pid
+    started = process_started(pid) if started == ITS_START else started
 
     assert is_gone is Holder("token", where, pid, started, "", "").is_gone
 

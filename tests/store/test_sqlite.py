@@ -3,6 +3,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -269,16 +270,23 @@ except StepFailed as failure:
 """
 
 
-def test_a_file_of_somebody_else_is_told(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("theirs")
-    with closing(sqlite3.connect(folder / "a.db")) as theirs:
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter: pytest's own are for one user."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_file_of_somebody_else_is_told(open_folder):
+    path = open_folder / "theirs.db"
+    with closing(sqlite3.connect(path)) as theirs:
         theirs.execute("CREATE TABLE t (n)")
-    (folder / "a.db").chmod(0o444)
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
+    path.chmod(0o444)
 
     done = subprocess.run(
-        [sys.executable, "-c", WRITE_AS_NOBODY, str(folder / "a.db")],
+        [sys.executable, "-c", WRITE_AS_NOBODY, str(path)],
         capture_output=True,
         text=True,
         timeout=30,
