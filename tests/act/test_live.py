@@ -129,6 +129,7 @@ def test_rows_whose_provider_did_not_answer_stay_as_they_are(seeded, tick):
 
 
 def test_every_sport_has_its_own_props(seeded, tick):
+    tick(Answer())
     tick(Answer(), Answer(NBA), Answer(NBA, prop_ids=("c",), prop_count=1))
 
     assert (2, 3) == tuple(columns(seeded, sport)["unique_props_seen"] for sport in ("MLB", "NBA"))
@@ -157,6 +158,14 @@ def test_the_average_is_taken_up_where_the_application_left_it(seeded, stage):
         found["total_requests"],
         found["unique_props_seen"],
     )
+
+
+def test_successes_that_nobody_timed_do_not_count_into_the_average(seeded, stage):
+    seeded.execute("UPDATE provider_states SET successful_requests = 3")
+
+    stage()(Answer(response_time_ms=40.0))
+
+    assert (40.0, 4) == (columns(seeded)["average_response_time_ms"], columns(seeded)["successful_requests"])
 
 
 def test_a_prop_is_unique_over_all_stages_that_stand(seeded, stage):

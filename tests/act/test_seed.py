@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -92,9 +91,9 @@ def test_declared_entries_become_rows_that_expire(database, sow):
         (BOTH, BOTH, NOON, Difference(0, 0, 0, 8)),
         (targets(DRAFTKINGS), BOTH, NOON, Difference(4, 0, 0, 4)),
         (BOTH, targets(DRAFTKINGS), NOON, Difference(0, 0, 0, 4)),  # what is no longer declared is nobody's business
-        (BOTH, targets(replace(DRAFTKINGS, timeout_s=31), FANDUEL), NOON, Difference(0, 4, 0, 4)),
-        (BOTH, targets(replace(DRAFTKINGS, priority="low"), FANDUEL), NOON, Difference(0, 0, 0, 8)),  # not in the table
-        (BOTH, targets(replace(DRAFTKINGS, capabilities={"props": 1}), FANDUEL), NOON, Difference(0, 4, 0, 4)),
+        (BOTH, targets(DRAFTKINGS._replace(timeout_s=31), FANDUEL), NOON, Difference(0, 4, 0, 4)),
+        (BOTH, targets(DRAFTKINGS._replace(priority="low"), FANDUEL), NOON, Difference(0, 0, 0, 8)),  # not in the table
+        (BOTH, targets(DRAFTKINGS._replace(capabilities={"props": 1}), FANDUEL), NOON, Difference(0, 4, 0, 4)),
         (None, ENTRIES, NOON, Difference(3, 0, 0, 0)),
         (ENTRIES, ENTRIES, LATER, Difference(0, 0, 0, 3)),
         (ENTRIES, [*ENTRIES, OTHER_KEY], LATER, Difference(1, 0, 0, 3)),
@@ -182,7 +181,7 @@ def test_live_counters_and_what_a_stage_switched_are_left_alone(database, sow):
     assert sow(BOTH, LATER).is_none
     assert before == dump(database)
 
-    sow(targets(replace(DRAFTKINGS, timeout_s=31)), LATER)
+    sow(targets(DRAFTKINGS._replace(timeout_s=31)), LATER)
     changed = {**row(database), "timeout_seconds": 30, "updated_at": row(database, "fanduel")["updated_at"]}
     assert changed in before["provider_states"]
 
@@ -221,7 +220,7 @@ def test_a_row_of_the_application_with_the_key_of_a_seed_is_refused_and_nothing_
 
 
 def redeclared(**values):
-    return targets(replace(DRAFTKINGS, **values))
+    return targets(DRAFTKINGS._replace(**values))
 
 
 @pytest.mark.parametrize(

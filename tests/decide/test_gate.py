@@ -213,8 +213,11 @@ def test_more_failing_ticks_than_are_tolerated_are_a_breach(total, in_a_row, tic
     assert breached_at == (breached[0] if breached else None)
 
 
-def test_good_samples_do_not_take_a_breach_back():
-    gate = gate_of(limits(LAST, max=5), BAD, *[GOOD] * 10)
+@pytest.mark.parametrize(("total", "in_a_row"), [(0, None), (None, 0), (0, 0)])
+def test_good_samples_do_not_take_a_breach_back(total, in_a_row):
+    threshold = limits(LAST, max=5, failure_limit=total, consecutive_failure_limit=in_a_row)
+
+    gate = gate_of(threshold, BAD, *[GOOD] * 10)
 
     assert (PASS, True) == (one(gate).verdict, one(gate).is_breached)
     assert gate.judgements == gate.breaches
@@ -334,7 +337,7 @@ def thresholds(draw):
         warn_max=draw(strategies.none() | numbers),
         min_samples=draw(integers(0, 8)),
         by_provider=draw(strategies.booleans()),
-        failure_limit=draw(integers(0, 3)),
+        failure_limit=draw(strategies.none() | integers(0, 3)),
         consecutive_failure_limit=draw(strategies.none() | integers(0, 2)),
     )
 

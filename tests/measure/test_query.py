@@ -29,6 +29,7 @@ def answer(reader, query, seconds=5.0):
         ("SELECT count(*) FROM lags;", (2.0,)),
         ("SELECT 1 > 0", (1.0,)),
         ("SELECT -0.5", (-0.5,)),
+        ("SELECT 0", (0.0,)),  # nought is a number
         ("SELECT 9e999", (float("inf"),)),  # the gate knows what to think of it
         ("SELECT avg(lag_s) FROM lags WHERE lag_s > 9", ()),  # NULL
         ("SELECT lag_s FROM lags WHERE lag_s > 9", ()),  # no row
