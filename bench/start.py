@@ -3,7 +3,7 @@ How long until a command that has nothing to do is done, against a Python that o
 
 What is needed, and why:
 click       parses the command line, and brings most of the standard library that everybody uses (re, inspect, typing)
-dataclasses declares the values of the model; pathlib, enum, contextlib come with it or with click
+pathlib, signal name files, and stop at a safe point when asked to
 json        reads the schemas and writes the digest's canonical form
 hashlib     makes the digests of the config and of the migrations
 yaml        reads the config; it loads all of itself, the C parser too
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 NEEDED = {
     "--help": "click",
-    "validate": "click, dataclasses, json, hashlib, yaml, jsonschema_rs, sqlite3",
-    "status": "click, dataclasses, json, hashlib, yaml, jsonschema_rs, sqlite3",
-    "apply": "click, dataclasses, json, hashlib, yaml, jsonschema_rs, sqlite3",
+    "validate": "click, pathlib, signal, json, hashlib, yaml, jsonschema_rs, sqlite3",
+    "status": "click, pathlib, signal, json, hashlib, yaml, jsonschema_rs, sqlite3",
+    "apply": "click, pathlib, signal, json, hashlib, yaml, jsonschema_rs, sqlite3",
 }
 LIMITS = {"validate": 1.3, "apply": 1.3}
 LATE = ("aiohttp", "jsonschema", "structlog", "sqlite_utils", "asyncio")

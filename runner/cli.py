@@ -12,9 +12,8 @@ import json
 import os
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from runner.clock import Stop, WallClock
     from runner.config.model import Rollout
-    from runner.engine import Engine
+    from runner.engine.loop import Engine
     from runner.errors import Problem
     from runner.events import Event, Sink, Teller
     from runner.measure.probe import Prober
@@ -92,6 +91,8 @@ def apply(
     """Carry the rollout to its last stage, or to --target-stage, and go on where an earlier run stopped."""
     with _session(config, environment, log_file, as_json=as_json) as session:
         _check_target(session.rollout, target_stage)
+        if session.is_done(target_stage):
+            return ExitCode.DONE
         outcome = session.engine().apply(target_stage, accept_changes=accept_changes)
         session.print_outcome(outcome.run_id, outcome.stage)
     return outcome.exit_code
@@ -167,8 +168,7 @@ def history(config: Path, environment: str | None, *, as_json: bool) -> int:
     return ExitCode.DONE
 
 
-@dataclass
-class Session:
+class Session(NamedTuple):
     """What a command that writes works with, and how it ends."""
 
     rollout: Rollout
@@ -177,9 +177,19 @@ class Session:
     tell: Teller
     as_json: bool
 
+    def is_done(self, target: str | None) -> bool:
+        """Say whether there is nothing to do, and if so print it; much is not imported then."""
+        from runner.engine.survey import Survey
+
+        survey = Survey(self.rollout, self.backend)
+        done = survey.is_done(target, self.clock.now())
+        if done:
+            self.print_outcome(None, survey.stands_at())
+        return done
+
     def engine(self) -> Engine:
         """Return the engine, wired to real clock, database and network."""
-        from runner.engine import Engine
+        from runner.engine.loop import Engine
 
         return Engine(self.rollout, self.backend, self.clock, self.tell, self._make_prober)
 

@@ -8,8 +8,7 @@ anything that takes an `Event`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from runner.clock import timestamp
 
@@ -56,14 +55,13 @@ EVENTS: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One fact: name, level (info, warning or error), time in UTC, and flat fields."""
 
     name: str
     level: str
     at: datetime
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any]
 
     def flat(self) -> dict[str, Any]:
         """Return the event as one flat mapping: the form of a log line."""

@@ -6,22 +6,21 @@ The ground floor: imports nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """
     One measurement of one metric, in the metric's own unit.
 
     `subject` is the provider it speaks of, empty where it speaks of the whole. `values` are the numbers that were read:
     one response time for each answered request, one number of failures, one hit rate; empty where there was nothing to
-    read. `count` says how many observations stand behind them (requests made, look-ups replayed). `error` says why the
-    source could not be read.
+    read. `observations` says how many stand behind them (requests made, look-ups replayed). `error` says why the source
+    could not be read.
     """
 
     metric: str
     values: tuple[float, ...]
-    count: int
+    observations: int
     subject: str = ""
     error: str | None = None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from runner.errors import Problem, StepFailed, Where
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runner.clock import Clock
     from runner.config.model import Migration
     from runner.store.backend import Backend
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def apply(
-    backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str, known: set[str]
-) -> set[str]:
+    backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str, known: frozenset[str]
+) -> frozenset[str]:
     """
     Apply *migration* and return the schema objects that stand afterwards; *known* are those that stood before.
 
@@ -35,8 +37,8 @@ def apply(
 
 
 def _apply_outside(
-    backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str, known: set[str]
-) -> set[str]:
+    backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str, known: frozenset[str]
+) -> frozenset[str]:
     begun = any(row["version"] == migration.version for row in ledger.migrations())
     if not begun:
         with lock.transaction():
@@ -64,7 +66,7 @@ def verify(backend: Backend, migration: Migration) -> None:
 
 
 def _record(
-    ledger: Ledger, clock: Clock, migration: Migration, run_id: str, objects: set[str] | tuple[()], *, done: bool
+    ledger: Ledger, clock: Clock, migration: Migration, run_id: str, objects: Iterable[str], *, done: bool
 ) -> None:
     ledger.record_migration(
         migration.version, migration.name, migration.checksum, objects, run_id, clock.now(), done=done

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import Where
@@ -28,7 +27,6 @@ class Reference(NamedTuple):
     unquoted: bool
 
 
-@dataclass
 class Document:
     """
     A file's data, its problems so far, and the places of both.
@@ -38,13 +36,21 @@ class Document:
     is told already. `references` are the scalars that hold `${`.
     """
 
-    file: str
-    data: Any
-    marks: array[int]
-    problems: list[Problem] = field(default_factory=list)
-    broken: set[Path] = field(default_factory=set)
-    references: dict[Path, Reference] = field(default_factory=dict)
-    _offsets: dict[int, dict[str | int, int]] = field(default_factory=dict, repr=False)
+    def __init__(self, file: str, data: Any, marks: array[int]) -> None:
+        self.file = file
+        self.data = data
+        self.marks = marks
+        self.problems: list[Problem] = []
+        self.broken: set[Path] = set()
+        self.references: dict[Path, Reference] = {}
+        self._offsets: dict[int, dict[str | int, int]] = {}
+
+    def copy(self) -> Document:
+        """Return a document with the same data, whose problems and places are its own."""
+        copied = Document(self.file, self.data, self.marks)
+        copied.problems, copied.broken = list(self.problems), set(self.broken)
+        copied.references = self.references
+        return copied
 
     def where(self, path: Path) -> Where:
         """Return where the value at *path* begins; the nearest one around it where there is none."""

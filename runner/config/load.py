@@ -156,7 +156,8 @@ def _migrations(path: Path, rollout: Document, engine: str | None) -> _Migration
         why = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder that can be read"
         what = f"the migrations folder {plain(shown_path(folder))} {why}"
         return _Migrations(problems=(named.problem(what, "correct the path, or create the folder"),))
-    named_paths = [(file, shown_path(file)) for file in paths]
+    shown = shown_path(folder)
+    named_paths = [(file, os.path.join(shown, file.name)) for file in paths]  # noqa: PTH118  it is text to be shown
     migrations: list[Migration] = []
     problems = list(duplicate_versions(named_paths))
     for file, name in named_paths:
@@ -177,7 +178,6 @@ def _rollout(
 ) -> Rollout:
     data, providers, caches = (file.filled.data for file in files)
     declared = {name: file.declared.data for name, file in zip(("rollout", "providers", "caches"), files, strict=True)}
-    places = {stage["name"]: files[0].filled.where(("stages", n)) for n, stage in enumerate(data["stages"])}
     return Rollout(
         name=data["name"],
         path=path,
@@ -194,5 +194,4 @@ def _rollout(
         migrations=migrations,
         declared=without_secrets(declared),
         digest=digest(declared),
-        stage_places=places,
     )

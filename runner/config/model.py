@@ -6,16 +6,12 @@ Durations are seconds as declared; an environment's `speed` divides them when th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from runner.errors import Where
 
 DISABLED = "disabled"
 """The safe start: the stage that stands before all declared ones, in which nothing is active beyond the seeds."""
@@ -73,8 +69,7 @@ class OnBreach(StrEnum):
     DISABLED = "disabled"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """A named number and its source. `reading` is set for probes, `query` (one SQL scalar) for sql."""
 
     name: str
@@ -84,8 +79,7 @@ class Metric:
     timeout_s: float = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(NamedTuple):
     """
     The limits of a metric, in the metric's own unit; both ends are allowed.
 
@@ -108,8 +102,7 @@ class Threshold:
     on_error: Policy = Policy.HOLD
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(NamedTuple):
     """Which providers: those that meet every given condition; no condition selects all."""
 
     enabled: bool | None = None
@@ -118,16 +111,14 @@ class Selector:
     sports: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshSelector:
+class RefreshSelector(NamedTuple):
     """Which cache entries: those that expire within so many seconds from now, of these types; no condition: all."""
 
     expiring_within_s: float | None = None
     types: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """
     A named step of the rollout.
 
@@ -156,8 +147,7 @@ class Stage:
         return max(self.ticks, int(self.deadline_s / self.interval_s + 1e-9))
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(NamedTuple):
     """
     One provider as declared, for all the sports it serves.
 
@@ -174,8 +164,11 @@ class Provider:
     timeout_s: int
     retries: int
     capabilities: dict[str, Any]
-    endpoint: str | None = field(default=None, repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    endpoint: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Provider({self.name!r})"
 
 
 class Target(NamedTuple):
@@ -190,8 +183,7 @@ class Target(NamedTuple):
         return self.provider.name, self.sport
 
 
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
+class CacheEntry(NamedTuple):
     """One cache entry as declared. `data` is any JSON value; `confidence` is from 0 to 1."""
 
     key: str
@@ -202,8 +194,7 @@ class CacheEntry:
     data: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """
     Where a rollout goes.
 
@@ -212,9 +203,12 @@ class Environment:
     """
 
     name: str
-    database: str = field(repr=False)
+    database: str
     engine: str
     speed: float = 1.0
+
+    def __repr__(self) -> str:
+        return f"Environment({self.name!r})"
 
 
 class FaultKind(StrEnum):
@@ -225,8 +219,7 @@ class FaultKind(StrEnum):
     HANG = "hang"
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """An order to the stand-in: misbehave for *provider* (`*`: every one) from stage *since* on (None: always)."""
 
     provider: str
@@ -236,8 +229,7 @@ class Fault:
     status: int = 503
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSettings:
+class ProbeSettings(NamedTuple):
     """
     How probes behave.
 
@@ -257,8 +249,7 @@ class Statement(NamedTuple):
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     """
     One migration file.
 
@@ -279,8 +270,7 @@ class Migration:
     lock_timeout_s: float | None = None
 
 
-@dataclass(frozen=True)
-class Rollout:
+class Rollout(NamedTuple):
     """
     Everything that was declared.
 
@@ -303,9 +293,8 @@ class Rollout:
     migrations: tuple[Migration, ...]
     declared: dict[str, Any]
     digest: str
-    stage_places: dict[str, Where]
 
-    @cached_property
+    @property
     def targets(self) -> tuple[Target, ...]:
         """Every row of provider_states that is declared: providers in file order, expanded over their sports."""
         return tuple(Target(provider, sport) for provider in self.providers for sport in provider.sports)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.config.document import replaced
@@ -23,13 +22,15 @@ BROKEN = object()
 """There is a value, but a problem about it is told already."""
 
 
-@dataclass(frozen=True, slots=True)
 class Node:
     """A value of a document: where it is and what it is; ABSENT and BROKEN are values too."""
 
-    document: Document
-    path: Path
-    value: Any
+    __slots__ = ("document", "path", "value")
+
+    def __init__(self, document: Document, path: Path, value: Any) -> None:
+        self.document = document
+        self.path = path
+        self.value = value
 
     def __getitem__(self, key: Any) -> Node:
         inside: Any = BROKEN

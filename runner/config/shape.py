@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.config.document import NOTHING
@@ -12,11 +12,12 @@ from runner.errors import Problem, Where
 if TYPE_CHECKING:
     from runner.config.document import Document
 
+SCHEMAS = Path(__file__).with_name("schema")
+
 
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema of the file called *name*: rollout, providers or caches."""
-    text = resources.files("runner.config").joinpath("schema", f"{name}.schema.json").read_text("utf-8")
-    parsed: dict[str, Any] = json.loads(text)
+    parsed: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_bytes())
     return parsed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runner.config.document import replaced
@@ -35,7 +34,7 @@ def substituted(document: Document, environ: Mapping[str, str], wanted: Callable
     What stood unquoted is resolved again, so `speed: ${SPEED:-120}` is a number. Only what changes is copied.
     No message shows a value from the environment.
     """
-    changed = replace(document, problems=list(document.problems), broken=set(document.broken), _offsets={})
+    changed = document.copy()
     values = {
         path: _value(changed, path, reference, environ)
         for path, reference in document.references.items()

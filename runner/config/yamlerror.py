@@ -11,7 +11,7 @@ from runner.errors import Problem, Where
 if TYPE_CHECKING:
     from yaml import YAMLError
 
-_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_YAML = "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 _SENTENCES = (
     ("tab character|^\t", "a tab stands where YAML wants spaces", "indent with spaces"),
@@ -71,7 +71,7 @@ def _line(text: str, number: int) -> str:
 
 
 def _control_character(text: str, file: str) -> Problem:
-    found = _NOT_YAML.search(text)
+    found = re.search(_NOT_YAML, text)
     if found is None:
         return Problem(f"{file} is not YAML", Where(file), "save it as UTF-8 text")
     what = f"the control character U+{ord(found.group()):04X} stands here"

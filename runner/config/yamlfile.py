@@ -8,6 +8,8 @@ Built straight from the parser's events: a composed tree of 100,000 entries take
 from __future__ import annotations
 
 import gc
+import os
+import stat
 from array import array
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,7 +21,6 @@ from runner.config.yamlerror import explained, place
 from runner.errors import Problem, Where
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
 LARGEST_MIB = 64
@@ -43,7 +44,9 @@ def read(path: os.PathLike[str] | str, file: str, origin: Where | None = None) -
     try:
         text = decoded(contents(path, file, origin), file)
     except Unreadable as error:
-        return Document(file, NOTHING, array("Q"), [error.problem])
+        nothing = Document(file, NOTHING, array("Q"))
+        nothing.problems.append(error.problem)
+        return nothing
     return parse(text, file)
 
 
@@ -68,19 +71,18 @@ def parse(text: str, file: str) -> Document:
 
 def contents(path: os.PathLike[str] | str, file: str, origin: Where | None = None) -> bytes:
     """Return the bytes of the file at *path*; Unreadable, at *origin* if that is known, where there are none."""
-    from pathlib import Path  # noqa: PLC0415  only the type would be needed above
-
-    path, where = Path(path), origin or Where(file)
+    where = origin or Where(file)
     try:
-        if path.is_dir():
+        about = os.stat(path)  # noqa: PTH116  one look answers three questions
+        if stat.S_ISDIR(about.st_mode):
             raise Unreadable(Problem(f"{file} is a folder, not a file", where, "name the file in it"))
-        if path.exists() and not path.is_file():
+        if not stat.S_ISREG(about.st_mode):
             raise Unreadable(Problem(f"{file} is not a regular file", where, "name a file"))
-        size = path.stat().st_size
-        if size > LARGEST_MIB << 20:
+        if about.st_size > LARGEST_MIB << 20:
             fix = f"split it: {LARGEST_MIB} MiB is the most"
-            raise Unreadable(Problem(f"{file} has {size >> 20} MiB", where, fix))
-        return path.read_bytes()
+            raise Unreadable(Problem(f"{file} has {about.st_size >> 20} MiB", where, fix))
+        with open(path, "rb") as stream:  # noqa: PTH123  a path as it comes, of either kind
+            return stream.read()
     except FileNotFoundError:
         raise Unreadable(Problem(f"{file} does not exist", where, "correct the path, or create the file")) from None
     except (OSError, ValueError) as error:

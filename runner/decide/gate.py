@@ -74,7 +74,7 @@ class Tally:
         if self.missing or self.error:
             self._last = None
             return
-        self.count += sum(sample.count for sample in samples)
+        self.count += sum(sample.observations for sample in samples)
         self._total = fsum((self._total, *values))
         self._numbers += len(values)
         self._low = min(self._low, *values)

@@ -10,21 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.act import live, migrate, seed
+from runner.act import live, migrate
 from runner.clock import timestamp
 from runner.config.model import DISABLED, Kind, OnBreach
 from runner.decide import plan
 from runner.decide.diff import differences
 from runner.decide.machine import Signal, State, after
 from runner.engine.passage import Breach, Desk, Passage, stop_if_asked
+from runner.engine.survey import Survey
 from runner.errors import ExitCode, Interrupted, Mismatch, Problem, RunnerError, Stuck, Where
 from runner.store.changes import Changes
-from runner.store.ledger import Ledger
 from runner.store.lock import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from runner.clock import Clock
     from runner.config.model import Rollout, Stage
@@ -61,7 +60,8 @@ class Engine:
         self._clock = clock
         self._tell = tell.bind(rollout=rollout.name)
         self._make_prober = make_prober
-        self._ledger = Ledger(backend)
+        self._survey = Survey(rollout, backend)
+        self._ledger = self._survey.ledger
         self._lock = Lock(backend, clock)
 
     def apply(self, target: str | None = None, *, accept_changes: bool = False) -> Outcome:
@@ -71,10 +71,10 @@ class Engine:
         Raises RunnerError where a step fails, history does not match, somebody else works here, an undo is not exact,
         or a signal asks for a stop; the database is then as the problem says, and the same command goes on.
         """
-        if self._is_done(target):
-            return Outcome(ExitCode.DONE, self._stands_at())
         self._lock.take()
         try:
+            if self._survey.is_done(target, self._clock.now()):
+                return Outcome(ExitCode.DONE, self._survey.stands_at())
             with self._lock.transaction():
                 self._ledger.create()
                 run, resumed = self._begin(target, accept_changes=accept_changes)
@@ -88,7 +88,7 @@ class Engine:
         """End the unfinished run: take its open stage back, or leave a stuck one as it stands."""
         run = self._ledger.latest_run(self._rollout.name)
         if run is None or State(run.state).is_final:
-            return Outcome(ExitCode.DONE, self._stands_at())
+            return Outcome(ExitCode.DONE, self._survey.stands_at())
         self._lock.take()
         try:
             self._tell = self._tell.bind(run_id=run.id)
@@ -99,45 +99,12 @@ class Engine:
             else:
                 with self._lock.transaction():
                     if run.state != State.ROLLING_BACK:
-                        self._move(run, Signal.TURNED_BACK, back_to=self._stands_at(), message=BY_A_PERSON)
+                        self._move(run, Signal.TURNED_BACK, back_to=self._survey.stands_at(), message=BY_A_PERSON)
                 self._undo_down_to(self._again(run), Signal.ABORTED)
-            self._tell("run.aborted", stage=self._stands_at())
-            return Outcome(ExitCode.DONE, self._stands_at(), run.id, BY_A_PERSON)
+            self._tell("run.aborted", stage=self._survey.stands_at())
+            return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id, BY_A_PERSON)
         finally:
             self._lock.release()
-
-    # what is there to do
-
-    def _is_done(self, target: str | None) -> bool:
-        """Say whether everything declared up to *target* stands already; reads only."""
-        applied = self._applied()
-        if plan.pending(self._rollout.migrations, applied) or not self._ledger.exists:
-            return False
-        run = self._ledger.latest_run(self._rollout.name)
-        if run is None or not State(run.state).is_final:
-            return False
-        if plan.route(self._rollout, self._stands_at(), target or self._rollout.stages[-1].name):
-            return False
-        now = self._clock.now()
-        return all(seeds(now).compare().is_none for _, seeds in self._seeds())
-
-    def _applied(self) -> dict[str, plan.Applied]:
-        return {
-            row["version"]: plan.Applied(
-                row["version"], row["name"], row["checksum"], row["applied_at"], row["state"] == "done"
-            )
-            for row in self._ledger.migrations()
-        }
-
-    def _stands_at(self) -> str:
-        """Return the last stage that was passed and not undone."""
-        passed = [entry.stage for entry in self._ledger.standing(self._rollout.name) if entry.state == "passed"]
-        return passed[-1] if passed else DISABLED
-
-    def _seeds(self) -> Iterator[tuple[str, Callable[[datetime], seed.Seeds]]]:
-        rollout, backend = self._rollout, self._backend
-        yield "providers", lambda now: seed.providers(backend, rollout.targets, now)
-        yield "caches", lambda now: seed.caches(backend, rollout.caches, now)
 
     # runs
 
@@ -191,7 +158,7 @@ class Engine:
         self._ledger.update_run(run.id, state=after(state, signal), **values)
 
     def _finish(self, run: Run, signal: Signal) -> None:
-        self._move(run, signal, finished_at=timestamp(self._clock.now()), final_stage=self._stands_at())
+        self._move(run, signal, finished_at=timestamp(self._clock.now()), final_stage=self._survey.stands_at())
 
     def _carry_on(self, run: Run) -> Outcome:
         """Take *run* from the state it is in to its end, and tell how that was."""
@@ -213,15 +180,15 @@ class Engine:
     # steps
 
     def _migrate(self, run: Run) -> None:
-        todo = plan.pending(self._rollout.migrations, self._applied())
-        known = self._backend.objects() if todo else set()
+        todo = self._survey.pending()
+        known = self._backend.objects() if todo else frozenset()
         for migration in todo:
             stop_if_asked(self._clock)
             known = migrate.apply(self._backend, self._ledger, self._lock, self._clock, migration, run.id, known)
             self._tell("migration.applied", version=migration.version, name=migration.name)
 
     def _seed(self, run: Run) -> None:
-        for step, seeds in self._seeds():
+        for step, seeds in self._survey.seeds():
             stop_if_asked(self._clock)
             now = self._clock.now()
             declared = seeds(now)
@@ -244,7 +211,7 @@ class Engine:
         target = rollout.position(run.target_stage)
         if open_entry and target < open_entry.position:
             return self._turn_back(run)
-        route = plan.route(rollout, self._stands_at(), run.target_stage)
+        route = plan.route(rollout, self._survey.stands_at(), run.target_stage)
         if route.back_to is not None:
             return self._turn_back(run)
         with self._measuring(route.forward) as desk:
@@ -256,8 +223,8 @@ class Engine:
                 open_entry = None
         with self._lock.transaction():
             self._finish(run, Signal.TARGET_REACHED)
-        self._tell("run.completed", final_stage=self._stands_at())
-        return Outcome(ExitCode.DONE, self._stands_at(), run.id)
+        self._tell("run.completed", final_stage=self._survey.stands_at())
+        return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id)
 
     @contextmanager
     def _measuring(self, stages: tuple[Stage, ...]) -> Iterator[Desk]:
@@ -297,7 +264,7 @@ class Engine:
 
     def _breached(self, run: Run, passage: Passage, cause: str) -> Outcome:
         message = f"{passage.stage.name} breached: {cause}"
-        back_to = self._stands_at() if self._rollout.on_breach is OnBreach.PREVIOUS else DISABLED
+        back_to = self._survey.stands_at() if self._rollout.on_breach is OnBreach.PREVIOUS else DISABLED
         with self._lock.transaction():
             self._ledger.update_stage(passage.entry.id, breach=cause)
             self._move(run, Signal.BREACHED, back_to=back_to, message=message)
@@ -322,9 +289,9 @@ class Engine:
             self._finish(run, end)
         told = {Signal.UNDONE: "run.rolled_back", Signal.TARGET_REACHED: "run.walked_back"}
         if end in told:
-            self._tell(told[end], final_stage=self._stands_at(), cause=run.message, verified=True)
+            self._tell(told[end], final_stage=self._survey.stands_at(), cause=run.message, verified=True)
         code = ExitCode.ROLLED_BACK if end is Signal.UNDONE else ExitCode.DONE
-        return Outcome(code, self._stands_at(), run.id, run.message)
+        return Outcome(code, self._survey.stands_at(), run.id, run.message)
 
     def _undo(self, run: Run, entry: StageEntry) -> None:
         """Take one stage back and compare; Stuck where that is not exact."""

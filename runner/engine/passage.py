@@ -9,7 +9,7 @@ which no runner was alive does not count as observed.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,7 @@ class Passage:
                 self._claim(changes)
                 refreshed = self._refresh(changes)
                 summary["refreshed"] = len(refreshed)
-            self.entry = replace(self.entry, digest=changes.claimed_digest(), summary_json=canonical(summary))
+            self.entry = self.entry._replace(digest=changes.claimed_digest(), summary_json=canonical(summary))
             desk.ledger.update_stage(self.entry.id, digest=self.entry.digest, summary_json=self.entry.summary_json)
         self.tell(
             "stage.entered", mode=stage.mode, targets=len(self.targets), ticks=stage.ticks, duration_s=stage.duration_s
@@ -319,7 +319,7 @@ class Passage:
             "tick.recorded",
             tick=tick + 1,
             ticks=self.stage.ticks,
-            observations=sum(sample.count for sample in samples),
+            observations=sum(sample.observations for sample in samples),
             verdicts=dict(verdicts),
             **figures,
         )

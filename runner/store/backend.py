@@ -72,7 +72,7 @@ class Backend(Protocol):
     def columns(self, table: str) -> dict[str, str]:
         """Return the columns of *table* with their declared types, in order; empty where there is no such table."""
 
-    def objects(self) -> set[str]:
+    def objects(self) -> frozenset[str]:
         """Return every schema object that somebody made, each as `kind name`."""
 
     def time(self, moment: datetime) -> Any:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.clock import timestamp
 from runner.errors import Mismatch, Problem
@@ -127,8 +126,7 @@ CREATE TABLE runner_props (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One execution of a rollout, as stored. `back_to` is set while it walks back."""
 
     number: int
@@ -145,8 +143,7 @@ class Run:
     final_stage: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class StageEntry:
+class StageEntry(NamedTuple):
     """
     One passage of a run through a stage, as stored.
 
@@ -378,7 +375,7 @@ class Ledger:
                     "subject": sample.subject,
                     "at": timestamp(at),
                     "values": json.dumps(sample.values),
-                    "observations": sample.count,
+                    "observations": sample.observations,
                     "error": sample.error,
                 }
                 for sample in samples

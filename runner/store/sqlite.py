@@ -31,6 +31,23 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S = 5.0
 
 
+class _Explained:
+    """Turn what SQLite says inside the block into a problem that says which file, and what to do."""
+
+    def __init__(self, path: Path) -> None:
+        self._where = Where(str(path))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            advice = _advice(getattr(error, "sqlite_errorname", ""))
+            raise StepFailed(Problem(f"SQLite: {error}", self._where, advice)) from error
+        if isinstance(error, OSError):
+            raise StepFailed(Problem(f"cannot open the database: {error.strerror}", self._where)) from error
+
+
 def path_of(url: str) -> Path:
     """Return the file that a `sqlite:///` URL names: three slashes for a relative path, four for an absolute one."""
     return Path(unquote(url.removeprefix("sqlite://")[1:]))
@@ -45,7 +62,9 @@ class SqliteBackend:
 
     def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         self.path = path
-        with self._explained():
+        self._explained = _Explained(path)
+        self._objects: tuple[int | None, frozenset[str]] = (None, frozenset())
+        with self._explained:
             new = create and _make_file(path)
             mode = "ro" if read_only else "rw"
             self._conn = sqlite3.connect(
@@ -68,13 +87,14 @@ class SqliteBackend:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._explained():
+        with self._explained:
             self._conn.execute("BEGIN IMMEDIATE")
         try:
             yield
-            with self._explained():
+            with self._explained:
                 self._conn.execute("COMMIT")
         except BaseException:
+            self._objects = (None, frozenset())
             if self._conn.in_transaction:
                 self._conn.execute("ROLLBACK")
             raise
@@ -90,32 +110,32 @@ class SqliteBackend:
                 self._conn.execute("RELEASE runner_shadow")
 
     def rows(self, sql: str, values: Mapping[str, Any] | None = None) -> list[Row]:
-        with self._explained():
+        with self._explained:
             cursor = self._conn.execute(sql, values or {})
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 
     def stream(self, sql: str, values: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
-        with self._explained():
+        with self._explained:
             yield from self._conn.execute(sql, values or {})
 
     def scalar(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
-        with self._explained():
+        with self._explained:
             row = self._conn.execute(sql, values or {}).fetchone()
         return row[0] if row else None
 
     def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> int:
-        with self._explained():
+        with self._explained:
             return self._conn.execute(sql, values or {}).rowcount
 
     def execute_many(self, sql: str, values: Iterable[Mapping[str, Any]]) -> int:
-        with self._explained():
+        with self._explained:
             return max(0, self._conn.executemany(sql, values).rowcount)
 
     def load(self, table: str, columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> None:
         declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         places = ", ".join("?" for _ in columns)
-        with self._explained():
+        with self._explained:
             self._conn.execute("PRAGMA temp_store=MEMORY") if not self._conn.in_transaction else None
             self._conn.execute(f"DROP TABLE IF EXISTS temp.{table}")
             self._conn.execute(f"CREATE TEMP TABLE {table} ({declared})")
@@ -129,14 +149,13 @@ class SqliteBackend:
     def run(self, migration: Migration, statements: tuple[Statement, ...]) -> None:
         inside = self._conn.in_transaction
         for statement in statements:
-            where = Where(os.path.relpath(migration.path), statement.line)
             try:
                 self._conn.execute(statement.sql).close()
             except (sqlite3.Error, sqlite3.Warning) as error:
                 raise StepFailed(
                     Problem(
                         f"migration {migration.version}_{migration.name} failed: {error}",
-                        where,
+                        _where(migration, statement),
                         "correct the statement and run the same command again; nothing of this migration was kept",
                     )
                 ) from error
@@ -144,13 +163,13 @@ class SqliteBackend:
                 raise StepFailed(
                     Problem(
                         f"migration {migration.version}_{migration.name}: the statement ended the runner's transaction",
-                        where,
+                        _where(migration, statement),
                         "take out what commits or rolls back (INSERT OR ROLLBACK, say); the runner does that",
                     )
                 )
 
     def holds(self, statement: Statement) -> bool:
-        with self._explained():
+        with self._explained:
             row = self._conn.execute(statement.sql).fetchone()
         return bool(row and row[0])
 
@@ -162,11 +181,12 @@ class SqliteBackend:
             return {}
         return {column.name: column.type for column in self.schema[table].columns}
 
-    def objects(self) -> set[str]:
-        found = self.stream(
-            "SELECT type || ' ' || name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-        )
-        return {row[0] for row in found}
+    def objects(self) -> frozenset[str]:
+        version = self.scalar("PRAGMA schema_version")
+        if version != self._objects[0]:
+            sql = "SELECT type || ' ' || name FROM sqlite_master WHERE substr(name, 1, 7) <> 'sqlite_'"
+            self._objects = version, frozenset(name for (name,) in self._conn.execute(sql).fetchall())
+        return self._objects[1]
 
     def time(self, moment: datetime) -> str:
         return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
@@ -187,16 +207,9 @@ class SqliteBackend:
     def close(self) -> None:
         self._conn.close()
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn what SQLite says into a problem that says which file, and what to do."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            name = getattr(error, "sqlite_errorname", "")
-            raise StepFailed(Problem(f"SQLite: {error}", Where(str(self.path)), _advice(name))) from error
-        except OSError as error:
-            raise StepFailed(Problem(f"cannot open the database: {error.strerror}", Where(str(self.path)))) from error
+
+def _where(migration: Migration, statement: Statement) -> Where:
+    return Where(os.path.relpath(migration.path), statement.line)
 
 
 def _make_file(path: Path) -> bool:

@@ -87,7 +87,6 @@ def test_the_stages_go_from_measuring_to_everything(rollout):
         ("full_active", Mode.ACTIVE, 600, 20),
     ]
     assert [2 * stage.duration_s for stage in rollout.stages] == [stage.deadline_s for stage in rollout.stages]
-    assert str(rollout.stage_places["dark_mode"]).endswith("rollout.yaml:23:5")
 
 
 def test_who_is_probed_follows_from_who_is_activated(rollout):

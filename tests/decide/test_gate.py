@@ -377,7 +377,7 @@ def test_a_gate_without_enough_values_inside_the_limits_never_lets_go_on(thresho
         counted = usable[-1:] if threshold.statistic is LAST else usable
         value = expected_statistic(threshold.statistic, [v for tick in usable for s in tick for v in s.values])
         assert usable[-1] is theirs[-1], "the newest tick has a number"
-        assert sum(s.count for tick in counted for s in tick) >= threshold.min_samples
+        assert sum(s.observations for tick in counted for s in tick) >= threshold.min_samples
         assert threshold.min is None or float(value) >= threshold.min
         assert threshold.max is None or float(value) <= threshold.max
 

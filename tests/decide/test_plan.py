@@ -107,7 +107,6 @@ ROLLOUT = Rollout(
     migrations=(),
     declared={},
     digest="sha256:0",
-    stage_places={},
 )
 
 

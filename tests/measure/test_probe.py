@@ -7,7 +7,6 @@ import ssl
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import aiohttp
@@ -149,7 +148,7 @@ async def behind_the_gate(server, writer):
 def provider(server=None, **changes):
     endpoint = f"http://127.0.0.1:{server.port}/v1/{{sport}}" if server else None
     basis = Provider("p", ("NBA",), True, "ACTIVE", "high", 60, 10, 0, {}, endpoint)  # noqa: FBT003
-    return replace(basis, **changes)
+    return basis._replace(**changes)
 
 
 def prober(stand_in=None, clock=None, **settings):

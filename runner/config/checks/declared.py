@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from runner.config.node import ABSENT
@@ -19,12 +20,13 @@ class Served(NamedTuple):
     sports: tuple[str, ...]
 
 
-class Declared(NamedTuple):
+class Declared:
     """The roots of the three files."""
 
-    rollout: Node
-    providers: Node
-    caches: Node
+    def __init__(self, rollout: Node, providers: Node, caches: Node) -> None:
+        self.rollout = rollout
+        self.providers = providers
+        self.caches = caches
 
     @property
     def provider_names(self) -> tuple[str, ...] | None:
@@ -54,7 +56,7 @@ class Declared(NamedTuple):
         types = self.caches["types"]
         return tuple(types.value) if isinstance(types.value, dict) else None
 
-    @property
+    @cached_property
     def served(self) -> tuple[Served, ...] | None:
         """Every provider as a selector sees it; None where something about one of them cannot be known."""
         document, sports = self.providers.document, self.sports

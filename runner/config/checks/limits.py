@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.config.checks.selectors import ALL, selected
@@ -21,13 +20,15 @@ LIMITS = ("min", "max", "warn_min", "warn_max")
 HUNDRED = 100
 
 
-@dataclass(frozen=True, slots=True)
 class Effective:
     """A threshold as it holds in a stage: the rollout's keys, and the stage's own over them."""
 
-    metric: str
-    stage: Node
-    places: tuple[Node, ...]
+    __slots__ = ("metric", "places", "stage")
+
+    def __init__(self, metric: str, stage: Node, places: tuple[Node, ...]) -> None:
+        self.metric = metric
+        self.stage = stage
+        self.places = places
 
     def __getitem__(self, key: object) -> Node:
         """Return the value that counts for *key*: the stage's own where it has one."""
