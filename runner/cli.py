@@ -223,7 +223,7 @@ class Session(NamedTuple):
 def _session(config: Path, environment: str | None, log_file: Path | None, *, as_json: bool) -> Iterator[Session]:
     """Load, connect and listen; what goes wrong becomes an outcome on stdout, an event, and the exit code."""
     from runner.clock import WallClock
-    from runner.store.backend import open_backend
+    from runner.store.connect import open_backend
 
     clock = WallClock()
     told: set[str] = set()
@@ -310,7 +310,7 @@ def _load(config: Path, environment: str | None) -> Rollout:
 @contextlib.contextmanager
 def _reading(rollout: Rollout) -> Iterator[Backend | None]:
     """Open the database for reading; None where there is none yet."""
-    from runner.store.backend import exists, open_backend
+    from runner.store.connect import exists, open_backend
 
     where = rollout.environment
     if not exists(where.database, where.engine):

@@ -1,4 +1,5 @@
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,10 @@ def test_a_room_imports_only_from_rooms_below_it(module):
 
 def test_every_room_has_its_place():
     assert set(BELOW) == {module.split(".")[1] for module in MODULES}
+
+
+def test_no_module_imports_itself_in_a_circle():
+    assert set(MODULES) == set(TopologicalSorter({module: imports(module) for module in MODULES}).static_order())
 
 
 def test_a_report_only_reads():

@@ -40,8 +40,11 @@ def _apply_outside(
     backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str, known: frozenset[str]
 ) -> frozenset[str]:
     begun = any(row["version"] == migration.version for row in ledger.migrations())
-    if not begun:
+    if begun:
+        known = ledger.objects_before(migration.version)
+    else:
         with lock.transaction():
+            ledger.keep_objects_before(migration.version, known)
             _record(ledger, clock, migration, run_id, (), done=False)
     if not (begun and all(backend.holds(query) for query in migration.verify)):
         backend.run(migration, migration.up)

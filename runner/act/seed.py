@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 INPUT = "runner_input"
 """The temporary table that the declared rows are loaded into, once, and compared with what stands."""
 
+_CLAIMED = (
+    "EXISTS (SELECT 1 FROM runner_changes c JOIN runner_stages e ON e.id = c.stage_id"
+    " WHERE e.state <> 'undone' AND c.table_name = :table AND c.row_key = i.row_key)"
+)
+"""The row is in the hands of a stage that stands: a new start value waits until that is taken back."""
+
 
 class Difference(NamedTuple):
     """How many declared rows are to be added, changed, warmed (cache entries that have expired), and left alone."""
@@ -54,7 +60,7 @@ class Seeds:
         self._columns = (*table.key, *table.seeded, *table.first)
         backend.load(
             INPUT,
-            {"row_key": "TEXT", "first_json": "TEXT", **dict.fromkeys(self._columns, "")},
+            {"row_key": "TEXT PRIMARY KEY", "first_json": "TEXT", **dict.fromkeys(self._columns, "")},
             (self._line(row) for row in rows),
         )
         self._bound = {"table": table.name, "now": backend.time(now), "at": timestamp(now)}
@@ -64,7 +70,7 @@ class Seeds:
             self._joined += " LEFT JOIN runner_seeds s ON s.table_name = :table AND s.row_key = i.row_key"
         self._is_new = f"t.{table.key[0]} IS NULL"
         self._differs = " OR ".join(f"t.{name} {backend.differs} i.{name}" for name in table.seeded)
-        self._redeclared = f"s.first_json {backend.differs} i.first_json AND s.row_key IS NOT NULL"
+        self._redeclared = f"s.first_json {backend.differs} i.first_json AND s.row_key IS NOT NULL AND NOT {_CLAIMED}"
         self._expired = "t.expires_at <= :now"
 
     def _line(self, row: Row) -> tuple[Any, ...]:
@@ -97,7 +103,7 @@ class Seeds:
         self._remember(run_id, written)
         self._redeclare()
         self._upsert()
-        follow(self._backend, self._table, self._now_in(written))
+        follow(self._backend, self._table, self._changes(written))
 
     def _refuse_rows_of_others(self) -> None:
         if not self._table.ours:
@@ -119,7 +125,7 @@ class Seeds:
 
     def _standing_rows(self) -> dict[tuple[Any, ...], Row]:
         """Return the rows that will be changed, as they stand: by key, the columns that seeds may write."""
-        columns = (*self._table.key, *self._table.seeded, *self._table.first)
+        columns = (*self._columns, "updated_at")
         found = self._backend.rows(
             f"SELECT i.row_key AS row_key, {', '.join(f't.{name}' for name in columns)} {self._joined}"
             f" WHERE NOT {self._is_new} AND (({self._differs}) OR ({self._again}))",
@@ -157,7 +163,7 @@ class Seeds:
         changes = []
         for row in self._backend.rows(
             "SELECT i.row_key, s.first_json AS old, i.first_json AS new,"
-            f" {', '.join(f't.{name}' for name in self._table.first)} {self._joined}"
+            f" {', '.join(f't.{name}' for name in (*self._table.first, 'updated_at'))} {self._joined}"
             f" WHERE {self._redeclared} AND NOT {self._is_new}",
             self._bound,
         ):
@@ -165,12 +171,13 @@ class Seeds:
             news = {name: value for name, value in new.items() if name in old and row[name] == old[name] != value}
             if news:
                 key = tuple(json.loads(row["row_key"]))
+                news["updated_at"] = self._bound["now"]
                 changes.append(Change(self._table.name, key, {name: row[name] for name in news}, news))
         set_columns(self._backend, self._table, changes)
         self._backend.execute(
             f"UPDATE runner_seeds SET first_json = (SELECT i.first_json FROM {INPUT} i"
             " WHERE i.row_key = runner_seeds.row_key)"
-            f" WHERE table_name = :table AND row_key IN (SELECT row_key FROM {INPUT})",
+            f" WHERE table_name = :table AND row_key IN (SELECT i.row_key FROM {INPUT} i WHERE NOT {_CLAIMED})",
             self._bound,
         )
 
@@ -189,18 +196,17 @@ class Seeds:
             self._bound,
         )
 
-    def _now_in(self, written: Mapping[tuple[Any, ...], Row]) -> dict[tuple[Any, ...], Row]:
-        """Return what was written to the rows that stood before."""
-        if not written:
-            return {}
-        return {
-            tuple(json.loads(row.pop("row_key"))): {**row, "updated_at": self._bound["now"]}
-            for row in self._backend.rows(
-                f"SELECT i.row_key AS row_key, {', '.join(f't.{name}' for name in self._columns)} {self._joined}",
-                self._bound,
-            )
-            if tuple(json.loads(row["row_key"])) in written
-        }
+    def _changes(self, standing: Mapping[tuple[Any, ...], Row]) -> Iterator[Change]:
+        """Yield what was written to the rows that stood before: the columns that are not as they were."""
+        if not standing:
+            return
+        columns = ", ".join(f"t.{name}" for name in (*self._columns, "updated_at"))
+        for row in self._backend.rows(f"SELECT i.row_key AS row_key, {columns} {self._joined}", self._bound):
+            key = tuple(json.loads(row.pop("row_key")))
+            before = standing.get(key)
+            if before is not None:
+                after = {name: value for name, value in row.items() if before[name] != value}
+                yield Change(self._table.name, key, before, after)
 
 
 def provider_rows(targets: Iterable[Target]) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from runner.act.seed import cache_row
+from runner.store.changes import read
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ def activate(
 def refresh(
     changes: Changes, backend: Backend, entries: Iterable[CacheEntry], selector: RefreshSelector, now: datetime
 ) -> list[Change]:
-    """Claim the selected cache entries and write them anew, with a whole time to live; return those that changed."""
+    """
+    Claim the cache entries that are due and write them anew, with a whole time to live; return those that changed.
+
+    One that never expires is due only where everything is.
+    """
     wanted: dict[Key, Row] = {}
     for entry in entries:
         if selector.types is None or entry.type in selector.types:
@@ -55,9 +60,13 @@ def refresh(
                 **{name: row[name] for name in PORTFOLIO_RATIONALES.switched},
                 "updated_at": backend.time(now),
             }
-    standing = changes.claim(PORTFOLIO_RATIONALES, PORTFOLIO_RATIONALES.switched, wanted)
     limit = _limit(backend, selector, now)
-    due = {key: wanted[key] for key, row in standing.items() if limit is None or row["expires_at"] <= limit}
+    due = {
+        key: wanted[key]
+        for key, row in read(backend, PORTFOLIO_RATIONALES, wanted, ("expires_at",)).items()
+        if limit is None or (row["expires_at"] is not None and row["expires_at"] <= limit)
+    }
+    changes.claim(PORTFOLIO_RATIONALES, PORTFOLIO_RATIONALES.switched, due)
     return changes.write(PORTFOLIO_RATIONALES, due)
 
 

@@ -12,7 +12,8 @@ from bisect import insort
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from math import ceil, fsum, isfinite
+from fractions import Fraction
+from math import ceil, fsum, inf, isfinite
 from typing import TYPE_CHECKING
 
 from runner.config.model import Policy, Statistic
@@ -56,7 +57,7 @@ class Tally:
         self.count = 0
         self.error: str | None = None
         self.missing = True
-        self._total = 0.0
+        self._total = Fraction(0)
         self._numbers = 0
         self._low = float("inf")
         self._high = float("-inf")
@@ -67,15 +68,17 @@ class Tally:
     def add(self, samples: Sequence[Sample]) -> None:
         """Take what one tick found; nothing found is told apart from a number."""
         self.error = next((sample.error for sample in samples if sample.error), None)
-        values = [value for sample in samples for value in sample.values]
-        self.missing = not values or not all(isfinite(value) for value in values)
+        good = [sample for sample in samples if not sample.error and all(map(isfinite, sample.values))]
+        values = [value for sample in good for value in sample.values]
+        self.missing = not values or len(good) < len(samples)
         if self.statistic is Statistic.LAST:
-            self.count = 0
-        if self.missing or self.error:
-            self._last = None
+            self.count, self._last = 0, None
+            if self.missing:
+                return
+        if not values:
             return
-        self.count += sum(sample.observations for sample in samples)
-        self._total = fsum((self._total, *values))
+        self.count += sum(sample.observations for sample in good)
+        self._total += _sum(values)
         self._numbers += len(values)
         self._low = min(self._low, *values)
         self._high = max(self._high, *values)
@@ -91,8 +94,8 @@ class Tally:
         if self.statistic in PERCENTILE:
             return self._sorted[ceil(PERCENTILE[self.statistic] / 100 * len(self._sorted)) - 1]
         return {
-            Statistic.SUM: self._total,
-            Statistic.MEAN: self._total / self._numbers,
+            Statistic.SUM: _rounded(self._total),
+            Statistic.MEAN: _rounded(self._total / self._numbers),
             Statistic.MIN: self._low,
             Statistic.MAX: self._high,
             Statistic.LAST: self._last,
@@ -190,7 +193,8 @@ class Judgement:
         if self.value is None:
             return f"{who} was not measured, {_limits(self.threshold)}"
         basis = f"{self.threshold.statistic} of {self.count} {'sample' if self.count == 1 else 'samples'}"
-        return f"{who} is {_number(self.value)}, {_limits(self.threshold)} ({basis})"
+        value = _number(self.value, self.threshold.min, self.threshold.max)
+        return f"{who} is {value}, {_limits(self.threshold)} ({basis})"
 
 
 class Gate:
@@ -236,5 +240,22 @@ def _limits(threshold: Threshold) -> str:
     return f"{' and '.join(wanted) or 'a number'} is wanted"
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+def _number(value: float, *limits: float | None) -> str:
+    """Write *value* short, but with as many digits as it takes to tell it from *limits*."""
+    texts = (f"{value:.{digits}f}".rstrip("0").rstrip(".") for digits in range(2, 17))
+    return next((text for text in texts if value in limits or float(text) not in limits), repr(value))
+
+
+def _sum(values: Sequence[float]) -> Fraction:
+    try:
+        return Fraction(fsum(values))
+    except OverflowError:
+        return sum(map(Fraction, values), Fraction(0))
+
+
+def _rounded(exact: Fraction) -> float:
+    """Return the number nearest to *exact*; one that is too large for any is infinite."""
+    try:
+        return float(exact)
+    except OverflowError:
+        return inf if exact > 0 else -inf

@@ -240,8 +240,8 @@ class Passage:
             samples += self._read(answers)
         stop_if_asked(self.desk.clock)
         self.gate.take(samples)
-        activated = self._store(tick, samples, answers)
-        self._tell_tick(tick, samples, answers, activated)
+        activated, skipped = self._store(tick, samples, answers)
+        self._tell_tick(tick, samples, answers, activated, skipped)
         if self.gate.breaches:
             raise Breach(self._breach_text())
 
@@ -269,10 +269,11 @@ class Passage:
             elif metric.kind is Kind.SQL:
                 yield query.ask(desk.reader, metric, metric.timeout_s, desk.clock.monotonic)
 
-    def _store(self, tick: int, samples: list[Sample], answers: list[Answer]) -> list[Change]:
-        """Commit what a tick found, and in an active stage what follows from it."""
+    def _store(self, tick: int, samples: list[Sample], answers: list[Answer]) -> tuple[set[Key], set[Key]]:
+        """Commit what a tick found, and what follows: return the rows switched on, and those others had switched."""
         desk, now = self.desk, self.desk.clock.now()
-        activated: list[Change] = []
+        passed: set[Key] = set()
+        activated: set[Key] = set()
         with desk.lock.transaction():
             desk.ledger.record_samples(self.entry.id, tick, samples, now)
             desk.ledger.record_verdicts(self.entry.id, map(_verdict_row, self.gate.judgements), now)
@@ -280,12 +281,15 @@ class Passage:
             if self.stage.mode is Mode.ACTIVE:
                 changes = Changes(desk.backend, self.entry.id)
                 passed = {answer.target.key for answer in answers if answer.ok} & self.waiting.keys()
-                ready = [self.waiting[key] for key in passed]
-                activated = switch.activate(changes, desk.backend, ready, self.seen, now) if ready else []
-                self._look_again(changes, passed - {change.key for change in activated})
+                ready = [self.waiting[key] for key in sorted(passed)]
+                changed = switch.activate(changes, desk.backend, ready, self.seen, now) if ready else []
+                activated = {change.key for change in changed}
+                self._look_again(changes, passed - activated)
                 if desk.rollout.probe.record and answers:
                     live.record(changes, desk.backend, self.entry.id, answers, now)
-        return activated
+        for key in activated:
+            del self.waiting[key]
+        return activated, passed - activated
 
     def _look_again(self, changes: Changes, skipped: set[Key]) -> None:
         """See how rows stand that somebody else switched after the stage had claimed them; the next tick tries anew."""
@@ -293,11 +297,12 @@ class Passage:
             return
         self.seen = {**self.seen, **changes.claim(PROVIDER_STATES, PROVIDER_STATES.switched, skipped)}
         for key in skipped:
-            self.tell("provider.skipped", provider=key[0], sport=key[1])
             if switch.is_on(self.seen[key]):
                 del self.waiting[key]
 
-    def _tell_tick(self, tick: int, samples: list[Sample], answers: list[Answer], activated: list[Change]) -> None:
+    def _tell_tick(
+        self, tick: int, samples: list[Sample], answers: list[Answer], activated: set[Key], skipped: set[Key]
+    ) -> None:
         for answer in answers:
             if answer.error:
                 self.tell(
@@ -307,9 +312,10 @@ class Passage:
                     cause=answer.error,
                     attempts=answer.attempts,
                 )
-        for change in activated:
-            del self.waiting[change.key]
-            self.tell("provider.activated", provider=change.key[0], sport=change.key[1])
+        for provider, sport in sorted(activated):
+            self.tell("provider.activated", provider=provider, sport=sport)
+        for provider, sport in sorted(skipped):
+            self.tell("provider.skipped", provider=provider, sport=sport)
         figures = {
             f"{judgement.threshold.metric}{'.' if judgement.subject else ''}{judgement.subject}": judgement.value
             for judgement in self.gate.judgements

@@ -1,7 +1,7 @@
 """
 What the runner asks of a database, and nothing more.
 
-A backend is one module that opens a `Backend`; `open_backend` picks it by the URL's scheme and imports no other.
+A backend is one module that opens a `Backend`; `connect` picks it.
 SQL in this project is written once, with `:name` parameters; a backend translates what its engine says differently.
 """
 
@@ -83,22 +83,3 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
-
-
-def open_backend(url: str, engine: str, *, create: bool = False, read_only: bool = False) -> Backend:
-    """Connect to the database at *url*; `create` makes it where the engine can. Imports only the engine it needs."""
-    if engine == "sqlite":
-        from runner.store.sqlite import SqliteBackend, path_of  # noqa: PLC0415  one engine, not all of them
-
-        return SqliteBackend(path_of(url), create=create, read_only=read_only)
-    raise ValueError(engine)
-
-
-def exists(url: str, engine: str) -> bool:
-    """Say whether there is a database at *url* to be read."""
-    if engine == "sqlite":
-        from runner.store.sqlite import path_of  # noqa: PLC0415
-
-        path = path_of(url)
-        return path.exists() and path.stat().st_size > 0
-    return True

@@ -139,7 +139,7 @@ class Changes:
                     "stage_id": self._stage_id,
                     "table": table.name,
                     "key": canonical(change.key),
-                    "before": canonical({**change.before, **images[change.key][0]}),
+                    "before": canonical({**change.before, **_still_ours(change, *images[change.key])}),
                     "after": canonical({**images[change.key][1], **change.after}),
                 }
                 for change in changes
@@ -206,33 +206,44 @@ class Changes:
         return different
 
 
-def follow(backend: Backend, table: Table, written: Mapping[Key, Row]) -> None:
+def _still_ours(change: Change, before: Row, after: Row) -> Row:
+    """Return those first values to which undo may go back: nobody else wrote between them and *change*."""
+    return {name: value for name, value in before.items() if change.before.get(name, after[name]) == after[name]}
+
+
+def follow(backend: Backend, table: Table, written: Iterable[Change]) -> None:
     """
-    Tell every passage that still stands what seeds wrote to rows it had changed.
+    Tell every passage that still stands what seeds wrote to rows it had claimed.
 
     Undo then finds the seeds' value as its own and goes back over it, instead of taking it for somebody else's. Only
-    the newest passage that wrote a value is told: the older ones are undone after it, and find its `before`.
+    the newest passage that claimed a value is told: the older ones are undone after it, and find its `before`.
     """
-    if not written:
+    by_key = {change.key: change for change in written}
+    if not by_key:
         return
     patches = []
     told: set[tuple[Key, str]] = set()
-    for stage_id, row_key, after in backend.stream(
-        "SELECT c.stage_id, c.row_key, c.after_json FROM runner_changes c"
+    for stage_id, row_key, columns_json, before_json, after_json in backend.stream(
+        "SELECT c.stage_id, c.row_key, c.columns_json, c.before_json, c.after_json FROM runner_changes c"
         " JOIN runner_stages s ON s.id = c.stage_id"
-        " WHERE s.state <> 'undone' AND c.table_name = :table AND c.after_json <> '{}'"
-        " ORDER BY c.stage_id DESC",
+        " WHERE s.state <> 'undone' AND c.table_name = :table ORDER BY c.stage_id DESC",
         {"table": table.name},
     ):
-        key, known = tuple(json.loads(row_key)), json.loads(after)
+        change = by_key.get(tuple(json.loads(row_key)))
+        if change is None:
+            continue
+        before, after = json.loads(before_json), json.loads(after_json)
+        claimed = {*json.loads(columns_json), *after}
         news = {
-            name: value for name, value in written.get(key, {}).items() if name in known and (key, name) not in told
+            name: value for name, value in change.after.items() if name in claimed and (change.key, name) not in told
         }
         if news:
-            told.update((key, name) for name in news)
-            patches.append({"stage_id": stage_id, "key": row_key, "after": canonical({**known, **news})})
+            told.update((change.key, name) for name in news)
+            first = {name: change.before[name] for name in news if name not in before}
+            images = {"before": canonical({**first, **before}), "after": canonical({**after, **news})}
+            patches.append({"stage_id": stage_id, "key": row_key, **images})
     backend.execute_many(
-        "UPDATE runner_changes SET after_json = :after"
+        "UPDATE runner_changes SET before_json = :before, after_json = :after"
         f" WHERE stage_id = :stage_id AND table_name = '{table.name}' AND row_key = :key",
         patches,
     )

@@ -75,6 +75,7 @@ CREATE TABLE runner_stages (
 );
 CREATE INDEX runner_stages_run ON runner_stages (run_id);
 CREATE TABLE runner_samples (
+    number {identity},
     stage_id INTEGER NOT NULL REFERENCES runner_stages (id),
     tick INTEGER NOT NULL,
     metric TEXT NOT NULL,
@@ -235,6 +236,18 @@ class Ledger:
             },
         )
 
+    def keep_objects_before(self, version: str, objects: Iterable[str]) -> None:
+        """Remember which objects stood before a migration outside of any transaction; a kill must not blur that."""
+        self._backend.execute(
+            "INSERT INTO runner_meta VALUES (:name, :objects)",
+            {"name": f"objects_before_{version}", "objects": canonical(sorted(objects))},
+        )
+
+    def objects_before(self, version: str) -> frozenset[str]:
+        """Return the objects that stood before the migration that was begun under *version*."""
+        sql = "SELECT value FROM runner_meta WHERE name = :name"
+        return frozenset(json.loads(self._backend.scalar(sql, {"name": f"objects_before_{version}"})))
+
     # runs
 
     def runs(self, rollout: str | None = None) -> list[Run]:
@@ -307,6 +320,8 @@ class Ledger:
 
     def steps(self, run_id: str) -> list[tuple[str, Any]]:
         """Return the steps that a run did, oldest first, each with its figures."""
+        if not self.exists:
+            return []
         rows = self._backend.stream(
             "SELECT step, summary_json FROM runner_steps WHERE run_id = :run_id ORDER BY number", {"run_id": run_id}
         )
@@ -384,9 +399,11 @@ class Ledger:
 
     def samples(self, stage_id: int) -> Iterator[tuple[int, Sample]]:
         """Yield what a stage measured so far as (tick, sample), in the order in which it was stored."""
+        if not self.exists:
+            return
         for tick, metric, subject, values, count, error in self._backend.stream(
             "SELECT tick, metric, subject, values_json, observations, error FROM runner_samples"
-            " WHERE stage_id = :stage_id ORDER BY tick",
+            " WHERE stage_id = :stage_id ORDER BY tick, number",
             {"stage_id": stage_id},
         ):
             yield tick, Sample(metric, tuple(json.loads(values)), count, subject, error)
@@ -411,6 +428,8 @@ class Ledger:
 
     def verdicts(self, stage_id: int) -> list[Row]:
         """Return how every threshold of a stage stands."""
+        if not self.exists:
+            return []
         return self._backend.rows(
             "SELECT metric, subject, verdict, value, observations, fails, consecutive_fails FROM runner_verdicts"
             " WHERE stage_id = :stage_id ORDER BY metric, subject",

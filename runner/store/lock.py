@@ -72,7 +72,8 @@ def host() -> str:
 def process_started(pid: int) -> str:
     """Say when process *pid* of this machine began, in the kernel's own unit; empty where there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in {"Z", "X"} else fields[18]  # a zombie is dead; its parent has not noticed
     except (OSError, IndexError):
         pass
     try:

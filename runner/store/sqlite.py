@@ -45,7 +45,8 @@ class _Explained:
             advice = _advice(getattr(error, "sqlite_errorname", ""))
             raise StepFailed(Problem(f"SQLite: {error}", self._where, advice)) from error
         if isinstance(error, OSError):
-            raise StepFailed(Problem(f"cannot open the database: {error.strerror}", self._where)) from error
+            advice = _advice("SQLITE_CANTOPEN")
+            raise StepFailed(Problem(f"cannot open the database: {error.strerror}", self._where, advice)) from error
 
 
 def path_of(url: str) -> Path:
@@ -142,9 +143,14 @@ class SqliteBackend:
             alone = not self._conn.in_transaction
             if alone:
                 self._conn.execute("BEGIN")
-            self._conn.executemany(f"INSERT INTO temp.{table} VALUES ({places})", rows)
-            if alone:
-                self._conn.execute("COMMIT")
+            try:
+                self._conn.executemany(f"INSERT INTO temp.{table} VALUES ({places})", rows)
+                if alone:
+                    self._conn.execute("COMMIT")
+            except BaseException:
+                if alone and self._conn.in_transaction:
+                    self._conn.execute("ROLLBACK")
+                raise
 
     def run(self, migration: Migration, statements: tuple[Statement, ...]) -> None:
         inside = self._conn.in_transaction

@@ -316,6 +316,10 @@ def refresh(changes, key, value):
     changes.write(PORTFOLIO_RATIONALES, {key: {**anew, "updated_at": f"at {value}"}})
 
 
+def seeded(key, value):
+    return Change("portfolio_rationales", key, {"data_json": "before"}, {"data_json": value})
+
+
 def mark_undone(backend, changes):
     backend.execute("UPDATE runner_stages SET state = 'undone' WHERE id = :id", {"id": changes._stage_id})
 
@@ -364,7 +368,7 @@ def test_seeds_are_told_to_the_newest_passage_that_wrote_the_value(rows, passage
     refresh(older, B, "1")
     refresh(newer, A, "2")
 
-    follow(rows, PORTFOLIO_RATIONALES, {A: {"data_json": "3"}, B: {"data_json": "4"}})
+    follow(rows, PORTFOLIO_RATIONALES, [seeded(A, "3"), seeded(B, "4")])
 
     found = {
         (row["stage_id"], row["row_key"]): json.loads(row["after_json"])["data_json"]
@@ -380,18 +384,19 @@ def test_seeds_are_not_told_to_a_passage_that_was_undone(rows, passage):
     newer.undo()
     mark_undone(rows, newer)
 
-    follow(rows, PORTFOLIO_RATIONALES, {A: {"data_json": "3"}})
+    follow(rows, PORTFOLIO_RATIONALES, [seeded(A, "3")])
 
     found = {row["stage_id"]: json.loads(row["after_json"]) for row in rows.rows("SELECT * FROM runner_changes")}
     assert ("3", "2") == (found[1]["data_json"], found[2]["data_json"])
 
 
-def test_seeds_are_told_only_of_columns_that_the_passage_wrote(rows, changes):
+def test_seeds_are_told_only_of_columns_that_the_passage_claimed(rows, changes):
     changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
+    before = {"status": "ACTIVE", "last_error": None, "timeout_seconds": 30}
 
-    follow(rows, PROVIDER_STATES, {MLB: {"status": "MAINTENANCE", "last_error": "x"}, NBA: {"status": "ERROR"}})
+    follow(rows, PROVIDER_STATES, [Change("provider_states", MLB, before, {"last_error": "x", "timeout_seconds": 31})])
 
-    assert ({"status": "INACTIVE"}, {"status": "MAINTENANCE"}) == stored(rows)
+    assert ({"status": "INACTIVE", "last_error": None}, {"status": "ACTIVE", "last_error": "x"}) == stored(rows)
     assert ({}, {}) == stored(rows, NBA)
 
 

@@ -15,7 +15,7 @@ from ground import NOON
 from runner.config.model import Migration, Statement
 from runner.errors import StepFailed
 from runner.store import sqlite
-from runner.store.backend import exists, open_backend
+from runner.store.connect import exists, open_backend
 from runner.store.sqlite import SqliteBackend, path_of
 
 
