@@ -17,42 +17,37 @@ if TYPE_CHECKING:
     from runner.store.lock import Lock
 
 
-def apply(
-    backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str, known: frozenset[str]
-) -> frozenset[str]:
+def apply(backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str) -> None:
     """
-    Apply *migration* and return the schema objects that stand afterwards; *known* are those that stood before.
+    Apply *migration* and record which schema objects it really made.
 
     One that cannot run in a transaction is recorded as begun, run, verified and recorded as done. Found begun, it is
     verified first and run again only where it has not taken effect.
     """
     if not migration.in_transaction:
-        return _apply_outside(backend, ledger, lock, clock, migration, run_id, known)
+        _apply_outside(backend, ledger, lock, clock, migration, run_id)
+        return
     with lock.transaction():
+        before = backend.objects()
         backend.run(migration, migration.up)
         verify(backend, migration)
-        now = backend.objects()
-        _record(ledger, clock, migration, run_id, now - known, done=True)
-    return now
+        _record(ledger, clock, migration, run_id, backend.objects() - before, done=True)
 
 
 def _apply_outside(
-    backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str, known: frozenset[str]
-) -> frozenset[str]:
+    backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str
+) -> None:
     begun = any(row["version"] == migration.version for row in ledger.migrations())
-    if begun:
-        known = ledger.objects_before(migration.version)
-    else:
+    if not begun:
         with lock.transaction():
-            ledger.keep_objects_before(migration.version, known)
+            ledger.keep_objects_before(migration.version, backend.objects())
             _record(ledger, clock, migration, run_id, (), done=False)
     if not (begun and all(backend.holds(query) for query in migration.verify)):
         backend.run(migration, migration.up)
         verify(backend, migration)
-    now = backend.objects()
     with lock.transaction():
-        _record(ledger, clock, migration, run_id, now - known, done=True)
-    return now
+        made = backend.objects() - ledger.objects_before(migration.version)
+        _record(ledger, clock, migration, run_id, made, done=True)
 
 
 def verify(backend: Backend, migration: Migration) -> None:

@@ -181,10 +181,9 @@ class Engine:
 
     def _migrate(self, run: Run) -> None:
         todo = self._survey.pending()
-        known = self._backend.objects() if todo else frozenset()
         for migration in todo:
             stop_if_asked(self._clock)
-            known = migrate.apply(self._backend, self._ledger, self._lock, self._clock, migration, run.id, known)
+            migrate.apply(self._backend, self._ledger, self._lock, self._clock, migration, run.id)
             self._tell("migration.applied", version=migration.version, name=migration.name)
 
     def _seed(self, run: Run) -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from runner.errors import Problem, StepFailed, Where
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from runner.store.backend import Row
 
 BUSY_TIMEOUT_S = 5.0
+KEEPING = ("CREATE", "INSERT", "UPDATE", "DELETE", "SELECT", "WITH")
+"""
+Statements that begin so leave every schema object that stood before: after them only what is new is read. A thousand
+migrations would otherwise read half a million rows to find a thousand.
+"""
 
 
 class _Explained:
@@ -49,6 +54,14 @@ class _Explained:
             raise StepFailed(Problem(f"cannot open the database: {error.strerror}", self._where, advice)) from error
 
 
+class _Schema(NamedTuple):
+    """The objects of a schema as they were seen at *version*; `last_row` is the last one's place in sqlite_master."""
+
+    version: int | None = None
+    last_row: int = 0
+    objects: frozenset[str] = frozenset()
+
+
 def path_of(url: str) -> Path:
     """Return the file that a `sqlite:///` URL names: three slashes for a relative path, four for an absolute one."""
     return Path(unquote(url.removeprefix("sqlite://")[1:]))
@@ -64,7 +77,8 @@ class SqliteBackend:
     def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
         self.path = path
         self._explained = _Explained(path)
-        self._objects: tuple[int | None, frozenset[str]] = (None, frozenset())
+        self._schema = _Schema()
+        self._only_added = False
         with self._explained:
             new = create and _make_file(path)
             mode = "ro" if read_only else "rw"
@@ -80,7 +94,7 @@ class SqliteBackend:
             self._conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     @cached_property
-    def schema(self) -> sqlite_utils.Database:
+    def inspected(self) -> sqlite_utils.Database:
         """The same connection as sqlite-utils sees it."""
         from sqlite_utils import Database  # noqa: PLC0415  costs 100 ms, and reading commands do without
 
@@ -95,7 +109,7 @@ class SqliteBackend:
             with self._explained:
                 self._conn.execute("COMMIT")
         except BaseException:
-            self._objects = (None, frozenset())
+            self._schema = _Schema()
             if self._conn.in_transaction:
                 self._conn.execute("ROLLBACK")
             raise
@@ -154,6 +168,7 @@ class SqliteBackend:
 
     def run(self, migration: Migration, statements: tuple[Statement, ...]) -> None:
         inside = self._conn.in_transaction
+        self._only_added = all(statement.sql.lstrip()[:6].upper().startswith(KEEPING) for statement in statements)
         for statement in statements:
             try:
                 self._conn.execute(statement.sql).close()
@@ -183,16 +198,22 @@ class SqliteBackend:
         return {row[0] for row in self.stream("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
     def columns(self, table: str) -> dict[str, str]:
-        if not self.schema[table].exists():
+        if not self.inspected[table].exists():
             return {}
-        return {column.name: column.type for column in self.schema[table].columns}
+        return {column.name: column.type for column in self.inspected[table].columns}
 
     def objects(self) -> frozenset[str]:
         version = self.scalar("PRAGMA schema_version")
-        if version != self._objects[0]:
-            sql = "SELECT type || ' ' || name FROM sqlite_master WHERE substr(name, 1, 7) <> 'sqlite_'"
-            self._objects = version, frozenset(name for (name,) in self._conn.execute(sql).fetchall())
-        return self._objects[1]
+        if version == self._schema.version:
+            return self._schema.objects
+        start = self._schema if self._only_added else _Schema()
+        self._only_added = False
+        found = self._conn.execute(
+            "SELECT rowid, type || ' ' || name FROM sqlite_master WHERE rowid > ? ORDER BY rowid", [start.last_row]
+        ).fetchall()
+        names = {name for _, name in found if not name.partition(" ")[2].startswith("sqlite_")}
+        self._schema = _Schema(version, found[-1][0] if found else start.last_row, start.objects | names)
+        return self._schema.objects
 
     def time(self, moment: datetime) -> str:
         return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

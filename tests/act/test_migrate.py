@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from ground import bundled_migrations
 
@@ -23,7 +25,8 @@ def apply(backend, ledger, lock, clock, tmp_path):
         path = tmp_path / "0004_more.sql"
         path.write_text(f"-- migrate:up {options}\n{up}\n-- migrate:verify\n{verify}\n")
         known = backend.objects()
-        return migrate.apply(backend, ledger, lock, clock, read_migration(path, path.name), "run-1", known) - known
+        migrate.apply(backend, ledger, lock, clock, read_migration(path, path.name), "run-1")
+        return backend.objects() - known
 
     return apply
 
@@ -43,9 +46,8 @@ def test_a_migration_and_its_ledger_row_are_there_together(backend, ledger, appl
 
 
 def test_the_bundled_migrations_make_two_tables_and_nine_indexes_beside_the_core_ones(backend, ledger, lock, clock):
-    known = backend.objects()
     for migration in bundled_migrations():
-        known = migrate.apply(backend, ledger, lock, clock, migration, "run-1", known)
+        migrate.apply(backend, ledger, lock, clock, migration, "run-1")
 
     assert ["0001", "0002", "0003"] == [version for version, _, _ in recorded(ledger)]
     assert [2, 5, 6] == [objects.count('"') // 2 for _, _, objects in recorded(ledger)]
@@ -163,3 +165,23 @@ def test_one_that_was_begun_and_took_effect_is_not_run_again(backend, ledger, al
     alone("CREATE INDEX i ON a (n);")  # a second time this would fail
 
     assert ["done"] == [state for _, state, _ in recorded(ledger)]
+
+
+@pytest.mark.parametrize(
+    ("up", "made"),
+    [
+        ("CREATE TABLE c (n);", {"table c"}),
+        ("DROP TABLE b;\nCREATE TABLE c (n);", {"table c"}),  # c takes the row of b in sqlite_master
+        ("ALTER TABLE a RENAME TO c;", {"table c"}),
+        ("CREATE TABLE IF NOT EXISTS a (n);", set()),
+        ("/* a word */ DROP TABLE a;\nCREATE VIEW v AS SELECT 1;", {"view v"}),
+        ("INSERT INTO a VALUES (1);", set()),
+    ],
+)
+def test_what_a_migration_made_is_told_from_what_was_there(backend, ledger, apply, up, made):
+    backend.execute("CREATE TABLE a (n)")
+    backend.execute("CREATE TABLE b (n)")
+
+    apply(up)
+
+    assert [sorted(made)] == [json.loads(row["objects_json"]) for row in ledger.migrations()]
