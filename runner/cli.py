@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from runner.clock import Stop, WallClock
     from runner.config.model import Rollout
     from runner.engine.loop import Engine
-    from runner.errors import Problem
     from runner.events import Event, Sink, Teller
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
@@ -58,13 +57,20 @@ def main() -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="runner")
 def cli() -> None:
-    r"""Carry a schema, its data and its caches into a database, stage by stage, and roll back by itself.
+    """Carry a schema, its data and its caches into a database, stage by stage, and roll back by itself.
 
     \b
-    Exit codes: 0 done, 1 failed, 3 config not valid, 6 another runner works here,
-    7 history or config do not match, 8 breached and rolled back, 9 a person is
-    needed, 64 wrong usage, 130 and 143 interrupted (the same command goes on).
-    """
+    Exit codes:
+      0         done, or nothing to do
+      1         a step failed and was taken back
+      3         the config or a migration is not valid
+      6         another runner works on this database
+      7         history or config do not match
+      8         breached, and rolled back
+      9         a rollback is not exact: a person is needed
+      64        wrong usage
+      130, 143  interrupted; the same command goes on
+    """  # noqa: D301  click wants the backslash
 
 
 def config_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,9 +109,9 @@ def apply(
 @click.option("--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append the events to a file, too.")
 def abort(config: Path, environment: str | None, log_file: Path | None, *, as_json: bool) -> int:
     """End an unfinished run: take its open stage back, or leave a stuck one as it stands."""
-    with _session(config, environment, log_file, as_json=as_json) as session:
+    with _session(config, environment, log_file, as_json=as_json, create=False) as session:
         outcome = session.engine().abort()
-        session.print_outcome(outcome.run_id, outcome.stage)
+        session.print_outcome(outcome.run_id, outcome.stage, "there is no unfinished run")
     return outcome.exit_code
 
 
@@ -202,12 +208,12 @@ class Session(NamedTuple):
         stand_in = StandIn(rollout.faults, tuple(stage.name for stage in rollout.stages)) if needed else None
         return Prober(rollout.probe, self.clock, stand_in)
 
-    def print_outcome(self, run_id: str | None, stage: str) -> None:
-        """Print what a run did, or that there was nothing to do."""
+    def print_outcome(self, run_id: str | None, stage: str, otherwise: str = "all is as declared") -> None:
+        """Print what a run did, or that there was nothing to do, and why."""
         if run_id is None:
             name = self.rollout.name
             found = {"version": 1, "rollout": name, "run_id": None, "state": "unchanged", "final_stage": stage}
-            said = f"{name} on {_where(self.rollout)}: nothing to do, {stage} is reached and all is as declared"
+            said = f"{name} on {_where(self.rollout)}: nothing to do; it stands at {stage}, and {otherwise}"
             click.echo(json.dumps(found) if self.as_json else said)
             return
         from runner.report import run as report
@@ -220,7 +226,9 @@ class Session(NamedTuple):
 
 
 @contextlib.contextmanager
-def _session(config: Path, environment: str | None, log_file: Path | None, *, as_json: bool) -> Iterator[Session]:
+def _session(
+    config: Path, environment: str | None, log_file: Path | None, *, as_json: bool, create: bool = True
+) -> Iterator[Session]:
     """Load, connect and listen; what goes wrong becomes an outcome on stdout, an event, and the exit code."""
     from runner.clock import WallClock
     from runner.store.connect import open_backend
@@ -232,12 +240,12 @@ def _session(config: Path, environment: str | None, log_file: Path | None, *, as
         try:
             rollout = _load(config, environment)
             where = rollout.environment
-            backend = stack.enter_context(contextlib.closing(open_backend(where.database, where.engine, create=True)))
+            backend = stack.enter_context(contextlib.closing(open_backend(where.database, where.engine, create=create)))
             stack.enter_context(_signals(clock.stop))
             yield Session(rollout, backend, clock, tell, as_json)
         except RunnerError as failure:
             if told.isdisjoint({"run.failed", "run.interrupted", "run.stuck"}):
-                tell("run.refused", problems=[_plain(problem) for problem in failure.problems])
+                tell("run.refused", problems=[problem.plain() for problem in failure.problems])
             _print_problems(failure, as_json=as_json)
             raise click.exceptions.Exit(failure.exit_code) from failure
 
@@ -336,15 +344,9 @@ def _where(rollout: Rollout) -> str:
     return f"{rollout.environment.name} ({masked(rollout.environment.database)})"
 
 
-def _plain(problem: Problem) -> dict[str, Any]:
-    """Return a problem as plain data, for JSON."""
-    place = problem.where._asdict() if problem.where else {}
-    return {"what": problem.what, **place, "fix": problem.fix}
-
-
 def _print_problems(failure: RunnerError, *, as_json: bool) -> None:
     if as_json:
-        problems = [_plain(problem) for problem in failure.problems]
+        problems = [problem.plain() for problem in failure.problems]
         click.echo(json.dumps({"version": 1, "exit_code": failure.exit_code, "problems": problems}))
     else:
         click.echo(str(failure))

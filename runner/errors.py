@@ -57,6 +57,10 @@ class Problem(NamedTuple):
     where: Where | None = None
     fix: str | None = None
 
+    def plain(self) -> dict[str, object]:
+        """Return the problem as flat data, for JSON."""
+        return {"what": self.what, **(self.where._asdict() if self.where else {}), "fix": self.fix}
+
     def __str__(self) -> str:
         lines = [f"error: {self.what}"]
         if self.where:

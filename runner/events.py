@@ -48,6 +48,7 @@ EVENTS: dict[str, tuple[str, str]] = {
         "a provider's row was changed by somebody else meanwhile and was left alone",
     ),
     "cache.refreshed": ("info", "an active stage wrote cache entries anew"),
+    "change.noticed": ("warning", "others changed a value in a row of a stage that was taken back; it was left alone"),
     "change.conflicted": (
         "error",
         "a value was changed by somebody else since the stage wrote it; it was left alone",

@@ -31,7 +31,7 @@ INPUT = "runner_input"
 
 _CLAIMED = (
     "EXISTS (SELECT 1 FROM runner_changes c JOIN runner_stages e ON e.id = c.stage_id"
-    " WHERE e.state <> 'undone' AND c.table_name = :table AND c.row_key = i.row_key)"
+    " WHERE e.state IN ('entered', 'passed') AND c.table_name = :table AND c.row_key = i.row_key)"
 )
 """The row is in the hands of a stage that stands: a new start value waits until that is taken back."""
 

@@ -87,7 +87,13 @@ def _day(done: Applied) -> str:
 
 
 def route(rollout: Rollout, at: str, target: str) -> Route:
-    """Return the way from stage *at*, which was passed, to *target*; Mismatch where *at* is no longer declared."""
+    """
+    Return the way from stage *at*, which was passed, to *target*.
+
+    Mismatch where *at* is no longer declared; there is a way back to the start all the same.
+    """
+    if target == DISABLED != at:
+        return Route(back_to=DISABLED)
     try:
         here = rollout.position(at)
     except KeyError:

@@ -6,9 +6,9 @@ A run that was cut off is the same loop begun again. Where there is nothing to d
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from runner.act import live, migrate
 from runner.clock import timestamp
@@ -20,6 +20,7 @@ from runner.engine.passage import Breach, Desk, Passage, stop_if_asked
 from runner.engine.survey import Survey
 from runner.errors import ExitCode, Interrupted, Mismatch, Problem, RunnerError, Stuck, Where
 from runner.store.changes import Changes
+from runner.store.digest import canonical
 from runner.store.lock import Lock
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     from runner.events import Teller
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
+    from runner.store.changes import Conflict
     from runner.store.ledger import Run, StageEntry
 
 BY_A_PERSON = "aborted by a person"
+SHOWN = 8
+"""So many conflicts are shown to a person; the log has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +93,28 @@ class Engine:
         run = self._ledger.latest_run(self._rollout.name)
         if run is None or State(run.state).is_final:
             return Outcome(ExitCode.DONE, self._survey.stands_at())
+        self._tell = self._tell.bind(run_id=run.id)
         self._lock.take()
         try:
-            self._tell = self._tell.bind(run_id=run.id)
             if run.state == State.STUCK:
-                with self._lock.transaction():
-                    self._give_up_stuck_stages(run)
-                    self._finish(run, Signal.ABORTED)
+                self._abandon(run)
             else:
                 with self._lock.transaction():
                     if run.state != State.ROLLING_BACK:
                         self._move(run, Signal.TURNED_BACK, back_to=self._survey.stands_at(), message=BY_A_PERSON)
                 self._undo_down_to(self._again(run), Signal.ABORTED)
             self._tell("run.aborted", stage=self._survey.stands_at())
-            return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id, BY_A_PERSON)
+            return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id)
         finally:
             self._lock.release()
+
+    def _abandon(self, run: Run) -> None:
+        """Leave what could not be taken back as it is, and say in the run what that was."""
+        with self._lock.transaction():
+            for entry in self._to_be_undone(run):
+                self._close(run, entry, "abandoned")
+            self._ledger.update_run(run.id, message=f"{BY_A_PERSON}, who left it as it was: {run.stopped}")
+            self._finish(run, Signal.ABORTED)
 
     # runs
 
@@ -127,7 +137,7 @@ class Engine:
             return self._again(fresh), False
         self._refuse_other_config(run, accept_changes=accept_changes)
         ledger.keep_config(rollout.digest, rollout.declared)
-        ledger.update_run(run.id, config_digest=rollout.digest, target_stage=target or run.target_stage)
+        ledger.update_run(run.id, config_digest=rollout.digest, target_stage=target or run.target_stage, stopped=None)
         if run.state == State.STUCK:
             self._move(run, Signal.RETRIED)
         return self._again(run), True
@@ -165,17 +175,26 @@ class Engine:
         try:
             if run.state == State.ROLLING_BACK:
                 return self._go_on_back(run)
+            if self._survey.goes_back(run.target_stage):
+                return self._turn_back(run)
             self._migrate(run)
             self._seed(run)
             return self._travel(run)
         except Stuck:
             raise
         except Interrupted as stop:
+            self._keep_reason(run, "interrupted by a signal")
             self._tell("run.interrupted", exit_code=stop.exit_code)
             raise
         except RunnerError as failure:
-            self._tell("run.failed", problems=[str(problem) for problem in failure.problems])
+            self._keep_reason(run, "; ".join(problem.what for problem in failure.problems))
+            self._tell("run.failed", problems=[problem.plain() for problem in failure.problems])
             raise
+
+    def _keep_reason(self, run: Run, reason: str) -> None:
+        """Store what stopped *run*, for those who look later; no more than an attempt, for the database may be it."""
+        with suppress(RunnerError), self._lock.transaction():
+            self._ledger.update_run(run.id, stopped=reason)
 
     # steps
 
@@ -203,18 +222,12 @@ class Engine:
                 self._tell("cache.warmed", rows=found.warm, reason="expired")
 
     def _travel(self, run: Run) -> Outcome:
-        """Go through the stages to the target of *run*, forward or back."""
-        rollout, ledger = self._rollout, self._ledger
-        standing = ledger.standing(rollout.name)
+        """Go on through the stages to the target of *run*."""
+        standing = self._ledger.standing(self._rollout.name)
         open_entry = standing[-1] if standing and standing[-1].state == "entered" else None
-        target = rollout.position(run.target_stage)
-        if open_entry and target < open_entry.position:
-            return self._turn_back(run)
-        route = plan.route(rollout, self._survey.stands_at(), run.target_stage)
-        if route.back_to is not None:
-            return self._turn_back(run)
-        with self._measuring(route.forward) as desk:
-            for stage in route.forward:
+        stages = plan.route(self._rollout, self._survey.stands_at(), run.target_stage).forward
+        with self._measuring(stages) as desk:
+            for stage in stages:
                 stop_if_asked(self._clock)
                 breach = self._pass_through(desk, run, stage, open_entry)
                 if breach:
@@ -281,9 +294,17 @@ class Engine:
         return self._undo_down_to(run, ends.get(run.message, Signal.UNDONE))
 
     def _undo_down_to(self, run: Run, end: Signal) -> Outcome:
-        """Undo every stage that stands beyond where *run* goes back to, newest first, each in one transaction."""
-        for entry in self._to_be_undone(run):
-            self._undo(run, entry)
+        """
+        Undo every stage that stands beyond where *run* goes back to, newest first, each in one transaction.
+
+        One that cannot be undone exactly does not keep the older ones from it; Stuck tells of it afterwards.
+        """
+        entries = self._to_be_undone(run)
+        conflicts: list[Conflict] = []
+        for number, entry in enumerate(entries, start=1):
+            conflicts += self._undo(run, entry, entries[number:])
+        if conflicts:
+            self._stick(run, conflicts)
         with self._lock.transaction():
             self._finish(run, end)
         told = {Signal.UNDONE: "run.rolled_back", Signal.TARGET_REACHED: "run.walked_back"}
@@ -292,36 +313,50 @@ class Engine:
         code = ExitCode.ROLLED_BACK if end is Signal.UNDONE else ExitCode.DONE
         return Outcome(code, self._survey.stands_at(), run.id, run.message)
 
-    def _undo(self, run: Run, entry: StageEntry) -> None:
-        """Take one stage back and compare; Stuck where that is not exact."""
+    def _undo(self, run: Run, entry: StageEntry, older: list[StageEntry]) -> list[Conflict]:
+        """Take one stage back and compare; return what kept it from being exact."""
         with self._lock.transaction():
-            restored, conflicts = Changes(self._backend, entry.id).undo()
-            if conflicts:
-                self._move(run, Signal.UNDO_FAILED)
-            else:
+            undone = Changes(self._backend, entry.id).undo(stage.id for stage in older)
+            if not undone.conflicts:
                 live.forget_props(self._backend, entry.id)
-                self._close(run, entry)
-        if not conflicts:
-            self._tell("stage.undone", stage=entry.stage, rows=restored, digest=entry.digest, verified=True)
-            return
-        for conflict in conflicts:
-            self._tell("change.conflicted", stage=entry.stage, **conflict._asdict())
-        self._tell("run.stuck", stage=entry.stage, conflicts=len(conflicts))
-        more = f" (and {len(conflicts) - 5} more)" if len(conflicts) > 5 else ""  # noqa: PLR2004  a handful is shown
+                self._close(run, entry, "undone")
+                self._note(entry, undone.noticed)
+        for change in undone.noticed:
+            self._tell("change.noticed", stage=entry.stage, **change._asdict())
+        for change in undone.conflicts:
+            self._tell("change.conflicted", stage=entry.stage, **change._asdict())
+        if not undone.conflicts:
+            self._tell(
+                "stage.undone",
+                stage=entry.stage,
+                rows=undone.rows,
+                digest=entry.digest,
+                verified=True,
+                changed_by_others=len(undone.noticed),
+            )
+        return undone.conflicts
+
+    def _note(self, entry: StageEntry, noticed: list[Conflict]) -> None:
+        """Keep with the stage which values of its rows others had changed meanwhile."""
+        if noticed:
+            summary = {**entry.summary, "changed_by_others": [str(change) for change in noticed]}
+            self._ledger.update_stage(entry.id, summary_json=canonical(summary))
+
+    def _stick(self, run: Run, conflicts: list[Conflict]) -> NoReturn:
+        """Write that a person is needed, and say for what."""
+        told = list(dict.fromkeys(str(conflict) for conflict in conflicts))
+        more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+        what = f"the rollback is not exact: others changed {_count(told, 'value')} that it had to take back"
+        with self._lock.transaction():
+            self._move(run, Signal.UNDO_FAILED, stopped="; ".join((what, *told[:SHOWN], *more)))
+        self._tell("run.stuck", conflicts=len(told))
         raise Stuck(
             Problem(
-                f"stage {entry.stage} could not be taken back exactly: others changed {len(conflicts)} values\n"
-                + "\n".join(f"    {conflict}" for conflict in conflicts[:5])
-                + more,
+                "\n    ".join((what, *told[:SHOWN], *more)),
                 fix="set them to what is right, and run `runner apply` again: it goes on with the rollback;"
                 " or leave them as they are: `runner abort`",
             )
         )
-
-    def _give_up_stuck_stages(self, run: Run) -> None:
-        """Let go of every stage that the rollback did not reach, as it stands."""
-        for entry in self._to_be_undone(run):
-            self._close(run, entry)
 
     def _to_be_undone(self, run: Run) -> list[StageEntry]:
         """Return the stages that stand beyond the one *run* goes back to, newest first. The ledger knows the order."""
@@ -330,5 +365,9 @@ class Engine:
         limit = max(passed, default=0)
         return [entry for entry in reversed(standing) if entry.id > limit]
 
-    def _close(self, run: Run, entry: StageEntry) -> None:
-        self._ledger.update_stage(entry.id, state="undone", undone_at=timestamp(self._clock.now()), undone_by=run.id)
+    def _close(self, run: Run, entry: StageEntry, state: str) -> None:
+        self._ledger.update_stage(entry.id, state=state, undone_at=timestamp(self._clock.now()), undone_by=run.id)
+
+
+def _count(things: list[str], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"

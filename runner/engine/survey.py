@@ -32,12 +32,12 @@ class Survey:
 
         Raises Mismatch where the migrations' history is not what is declared.
         """
-        if self.pending() or not self.ledger.exists:
-            return False
         run = self.ledger.latest_run(self._rollout.name)
-        if run is None or not State(run.state).is_final:
+        if run is not None and not State(run.state).is_final:
             return False
         if plan.route(self._rollout, self.stands_at(), target or self._rollout.stages[-1].name):
+            return False
+        if self.pending() or run is None:
             return False
         return all(seeds(now).compare().is_none for _, seeds in self.seeds())
 
@@ -50,6 +50,11 @@ class Survey:
             for row in self.ledger.migrations()
         }
         return plan.pending(self._rollout.migrations, applied)
+
+    def goes_back(self, target: str) -> bool:
+        """Say whether *target* is behind a stage that was passed or is open."""
+        standing = self.ledger.standing(self._rollout.name)
+        return bool(standing) and standing[-1].position > self._rollout.position(target)
 
     def stands_at(self) -> str:
         """Return the last stage that was passed and not undone."""

@@ -31,8 +31,18 @@ def facts(ledger: Ledger, run: Run) -> dict[str, Any]:
         "migrations": [f"{row['version']}_{row['name']}" for row in ledger.migrations() if row["run_id"] == run.id],
         "seeds": dict(ledger.steps(run.id)),
         "stages": [_stage(ledger, entry) for entry in ledger.stages(run_id=run.id)],
-        "undone": [entry.stage for entry in reversed(ledger.stages(rollout=run.rollout)) if entry.undone_by == run.id],
+        "undone": [entry.stage for entry in _closed(ledger, run, "undone")],
+        "abandoned": [entry.stage for entry in _closed(ledger, run, "abandoned")],
+        "changed_by_others": [
+            change for entry in _closed(ledger, run, "undone") for change in entry.summary.get("changed_by_others", ())
+        ],
     }
+
+
+def _closed(ledger: Ledger, run: Run, state: str) -> list[StageEntry]:
+    """Return the stages that *run* took back, or left as they were, newest first."""
+    entries = reversed(ledger.stages(rollout=run.rollout))
+    return [entry for entry in entries if entry.undone_by == run.id and entry.state == state]
 
 
 def _stage(ledger: Ledger, entry: StageEntry) -> dict[str, Any]:
@@ -56,7 +66,10 @@ def text(found: dict[str, Any], where: str) -> str:
     for stage in found["stages"]:
         lines += [f"  {stage['stage']:<15} {_did(stage)}", f"  {'':<15} {'; '.join(_measured(stage))}"]
     if found["undone"]:
-        lines.append(f"  {'undone':<15} {', '.join(found['undone'])}: rows as they were, compared by digest")
+        lines.append(f"  {'undone':<15} {', '.join(found['undone'])}: rows compared with what they were before")
+    if found["abandoned"]:
+        lines.append(f"  {'left as it is':<15} {', '.join(found['abandoned'])}: not taken back")
+    lines += [f"  {'by others':<15} {change}" for change in found["changed_by_others"]]
     lines.append(_ending(found))
     return "\n".join(lines)
 

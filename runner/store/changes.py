@@ -1,9 +1,10 @@
 """
 What a stage changes in the application's tables, so that it can be taken back exactly.
 
-A stage claims the rows it selects and takes a digest of each. Whatever it writes to them later is stored with the value
-before and after, changed columns only, in the same transaction. Undo is compare-and-set: a value that is no longer what
-the stage wrote is reported and left alone; afterwards every claimed row is compared with its digest.
+A stage claims the rows it selects: it remembers the columns it may write, and takes a digest of them. Whatever it
+writes later is stored with the value before and after, changed columns only, in the same transaction. Undo is
+compare-and-set: a value that is no longer what the stage wrote is reported and left alone; afterwards every claimed row
+is compared with what was remembered.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import Problem, StepFailed
-from runner.store.digest import canonical, of_rows, of_text
+from runner.store.digest import canonical, of_rows
 from runner.store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -34,19 +35,46 @@ class Change(NamedTuple):
 
 
 class Conflict(NamedTuple):
-    """A value that somebody else changed after a stage wrote it; no `column` where the whole row is not as it was."""
+    """A value that others changed: one that the stage had written (`wrote`), or found when it claimed the row."""
 
     table: str
     key: Key
     column: str
     wrote: Any
     found: Any
+    before: Any = None
 
     def __str__(self) -> str:
         row = f"{self.table} {'/'.join(map(str, self.key))}"
-        if not self.column:
-            return f"{row} is not as it was before the stage"
-        return f"{row}: {self.column} is {self.found!r}, the stage had written {self.wrote!r}"
+        if self.column == GONE:
+            return f"{row} is gone"
+        wrote = "" if self.wrote is None else f", and the stage had written {self.wrote!r}"
+        return f"{row}: {self.column} is {self.found!r}, was {self.before!r}{wrote}"
+
+
+class Undone(NamedTuple):
+    """
+    What came of taking a stage back.
+
+    `rows` were written. `conflicts` are values of the stage that somebody else has changed since: they are left alone,
+    and the stage is not undone. `noticed` are other values in its rows that somebody else changed meanwhile.
+    """
+
+    rows: int
+    conflicts: list[Conflict]
+    noticed: list[Conflict]
+
+
+class Claim(NamedTuple):
+    """A claimed row: its columns as they were found, and those that were written, before and after."""
+
+    found: Row
+    before: Row
+    after: Row
+
+
+GONE = ""
+"""Stands for the column where the whole row is gone."""
 
 
 def read(backend: Backend, table: Table, keys: Iterable[Key], columns: Iterable[str]) -> dict[Key, Row]:
@@ -80,18 +108,11 @@ class Changes:
         """
         found = read(self._backend, table, keys, columns)
         self._backend.execute_many(
-            "INSERT INTO runner_changes"
-            " (stage_id, table_name, row_key, columns_json, digest, before_json, after_json)"
-            " VALUES (:stage_id, :table, :key, :columns, :digest, '{}', '{}')"
+            "INSERT INTO runner_changes (stage_id, table_name, row_key, claimed_json, before_json, after_json)"
+            " VALUES (:stage_id, :table, :key, :claimed, '{}', '{}')"
             " ON CONFLICT (stage_id, table_name, row_key) DO NOTHING",
             (
-                {
-                    "stage_id": self._stage_id,
-                    "table": table.name,
-                    "key": canonical(key),
-                    "columns": canonical(columns),
-                    "digest": of_text(canonical(row)),
-                }
+                {"stage_id": self._stage_id, "table": table.name, "key": canonical(key), "claimed": canonical(row)}
                 for key, row in found.items()
             ),
         )
@@ -101,7 +122,7 @@ class Changes:
         """Return one digest over all rows that the stage has claimed, as they were then."""
         return of_rows(
             self._backend.stream(
-                "SELECT table_name, row_key, digest FROM runner_changes WHERE stage_id = :stage_id"
+                "SELECT table_name, row_key, claimed_json FROM runner_changes WHERE stage_id = :stage_id"
                 " ORDER BY table_name, row_key",
                 {"stage_id": self._stage_id},
             )
@@ -127,8 +148,8 @@ class Changes:
 
     def _remember(self, table: Table, changes: list[Change]) -> None:
         """Add to the stored images: the first value before, the latest after."""
-        images = self._images(table.name)
-        unclaimed = [change.key for change in changes if change.key not in images]
+        claims = self._claims(table.name)
+        unclaimed = [change.key for change in changes if change.key not in claims]
         if unclaimed:
             raise ValueError(f"rows of {table.name} are written without having been claimed: {unclaimed[:3]}")
         self._backend.execute_many(
@@ -139,76 +160,84 @@ class Changes:
                     "stage_id": self._stage_id,
                     "table": table.name,
                     "key": canonical(change.key),
-                    "before": canonical({**change.before, **_still_ours(change, *images[change.key])}),
-                    "after": canonical({**images[change.key][1], **change.after}),
+                    "before": canonical({**change.before, **_still_ours(change, claims[change.key])}),
+                    "after": canonical({**claims[change.key].after, **change.after}),
                 }
                 for change in changes
             ),
         )
 
-    def _images(self, table: str) -> dict[Key, tuple[Row, Row]]:
+    def _claims(self, table: str) -> dict[Key, Claim]:
         return {
-            tuple(json.loads(key)): (json.loads(before), json.loads(after))
-            for key, before, after in self._backend.stream(
-                "SELECT row_key, before_json, after_json FROM runner_changes"
+            tuple(json.loads(key)): Claim(json.loads(found), json.loads(before), json.loads(after))
+            for key, found, before, after in self._backend.stream(
+                "SELECT row_key, claimed_json, before_json, after_json FROM runner_changes"
                 " WHERE stage_id = :stage_id AND table_name = :table",
                 {"stage_id": self._stage_id, "table": table},
             )
         }
 
-    def undo(self) -> tuple[int, list[Conflict]]:
+    def undo(self, older: Iterable[int] = ()) -> Undone:
         """
-        Put back every value as it was before the stage; return how many rows that took, and what could not be put back.
+        Put back every value as it was before the stage, and compare every claimed row with how it was found.
 
         A value that is what it was already is done; one that is neither that nor what the stage wrote is a conflict.
+        *older* are stages that will be taken back after this one: a person who resolves a conflict may have set a
+        value to what it was before one of them, and that is right too.
         """
-        restored, conflicts = 0, []
+        undone = Undone(0, [], [])
         for table in TABLES:
-            images = {key: image for key, image in self._images(table.name).items() if image[0]}
-            columns = sorted({name for before, _ in images.values() for name in before})
-            rows = read(self._backend, table, images, columns) if images else {}
-            changes = []
-            for key, (before, after) in images.items():
-                if key not in rows:
-                    conflicts.append(Conflict(table.name, key, "id", "a row", None))
+            claims = self._claims(table.name)
+            if claims:
+                goals = _goals(self._backend, older, table.name)
+                undone = self._put_back(table, claims, goals, undone)
+        return undone
+
+    def _put_back(
+        self, table: Table, claims: dict[Key, Claim], goals: dict[tuple[Key, str], list[Any]], so_far: Undone
+    ) -> Undone:
+        columns = sorted({name for claim in claims.values() for name in (*claim.found, *claim.before)})
+        rows = read(self._backend, table, claims, columns)
+        changes: list[Change] = []
+        conflicts: list[Conflict] = []
+        noticed: list[Conflict] = []
+        for key, claim in claims.items():
+            now = rows.get(key)
+            if now is None:
+                (conflicts if claim.before else noticed).append(Conflict(table.name, key, GONE, None, None))
+                continue
+            ours = {name: now[name] for name in claim.before if now[name] == claim.after[name] != claim.before[name]}
+            for name in (*claim.before, *(claim.found.keys() - claim.before.keys())):
+                conflict = Conflict(table.name, key, name, claim.after.get(name), now[name], claim.found.get(name))
+                if name in ours or name in table.bookkeeping:
                     continue
-                now = rows[key]
-                ours = {name: now[name] for name in before if now[name] == after[name] != before[name]}
-                conflicts += [
-                    Conflict(table.name, key, name, after[name], now[name])
-                    for name in before
-                    if name not in ours and now[name] != before[name] and name not in table.bookkeeping
-                ]
-                if ours:
-                    changes.append(Change(table.name, key, ours, {name: before[name] for name in ours}))
-            set_columns(self._backend, table, changes)
-            restored += len(changes)
-        return restored, conflicts or self._not_as_before()
-
-    def _not_as_before(self) -> list[Conflict]:
-        """Compare every claimed row with its digest, and return those that differ."""
-        different = []
-        for table in TABLES:
-            claims: dict[str, dict[Key, str]] = {}
-            for key, columns, claimed in self._backend.stream(
-                "SELECT row_key, columns_json, digest FROM runner_changes"
-                " WHERE stage_id = :stage_id AND table_name = :table",
-                {"stage_id": self._stage_id, "table": table.name},
-            ):
-                claims.setdefault(columns, {})[tuple(json.loads(key))] = claimed
-            for columns, digests in claims.items():
-                now = read(self._backend, table, digests, json.loads(columns))
-                different += [
-                    Conflict(table.name, key, "", None, None)
-                    for key, claimed in digests.items()
-                    if key not in now or of_text(canonical(now[key])) != claimed
-                ]
-        return different
+                if name in claim.before and now[name] != claim.before[name]:
+                    (noticed if now[name] in goals.get((key, name), ()) else conflicts).append(conflict)
+                elif now[name] != claim.found.get(name, now[name]):
+                    noticed.append(conflict)
+            if ours:
+                changes.append(Change(table.name, key, ours, {name: claim.before[name] for name in ours}))
+        set_columns(self._backend, table, changes)
+        return Undone(so_far.rows + len(changes), so_far.conflicts + conflicts, so_far.noticed + noticed)
 
 
-def _still_ours(change: Change, before: Row, after: Row) -> Row:
+def _goals(backend: Backend, stages: Iterable[int], table: str) -> dict[tuple[Key, str], list[Any]]:
+    """Return what values were before *stages*, by row and column."""
+    goals: dict[tuple[Key, str], list[Any]] = {}
+    for stage_id in stages:
+        for key, before in backend.stream(
+            "SELECT row_key, before_json FROM runner_changes WHERE stage_id = :stage_id AND table_name = :table",
+            {"stage_id": stage_id, "table": table},
+        ):
+            for name, value in json.loads(before).items():
+                goals.setdefault((tuple(json.loads(key)), name), []).append(value)
+    return goals
+
+
+def _still_ours(change: Change, claim: Claim) -> Row:
     """Return those first values to which undo may go back: nobody else wrote between them and *change*."""
-    return {name: value for name, value in before.items() if change.before.get(name, after[name]) == after[name]}
+    after = claim.after
+    return {name: value for name, value in claim.before.items() if change.before.get(name, after[name]) == after[name]}
 
 
 def follow(backend: Backend, table: Table, written: Iterable[Change]) -> None:
@@ -223,17 +252,17 @@ def follow(backend: Backend, table: Table, written: Iterable[Change]) -> None:
         return
     patches = []
     told: set[tuple[Key, str]] = set()
-    for stage_id, row_key, columns_json, before_json, after_json in backend.stream(
-        "SELECT c.stage_id, c.row_key, c.columns_json, c.before_json, c.after_json FROM runner_changes c"
+    for stage_id, row_key, claimed_json, before_json, after_json in backend.stream(
+        "SELECT c.stage_id, c.row_key, c.claimed_json, c.before_json, c.after_json FROM runner_changes c"
         " JOIN runner_stages s ON s.id = c.stage_id"
-        " WHERE s.state <> 'undone' AND c.table_name = :table ORDER BY c.stage_id DESC",
+        " WHERE s.state IN ('entered', 'passed') AND c.table_name = :table ORDER BY c.stage_id DESC",
         {"table": table.name},
     ):
         change = by_key.get(tuple(json.loads(row_key)))
         if change is None:
             continue
         before, after = json.loads(before_json), json.loads(after_json)
-        claimed = {*json.loads(columns_json), *after}
+        claimed = {*json.loads(claimed_json), *after}
         news = {
             name: value for name, value in change.after.items() if name in claimed and (change.key, name) not in told
         }

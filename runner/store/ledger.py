@@ -52,6 +52,7 @@ CREATE TABLE runner_runs (
     back_to TEXT,
     state TEXT NOT NULL,
     message TEXT,
+    stopped TEXT,
     started_at TEXT NOT NULL,
     finished_at TEXT,
     final_stage TEXT
@@ -63,7 +64,7 @@ CREATE TABLE runner_stages (
     stage TEXT NOT NULL,
     mode TEXT NOT NULL,
     position INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('entered', 'passed', 'undone')),
+    state TEXT NOT NULL CHECK (state IN ('entered', 'passed', 'undone', 'abandoned')),
     ticks INTEGER NOT NULL DEFAULT 0,
     digest TEXT NOT NULL,
     summary_json TEXT NOT NULL,
@@ -102,8 +103,7 @@ CREATE TABLE runner_changes (
     stage_id INTEGER NOT NULL REFERENCES runner_stages (id),
     table_name TEXT NOT NULL,
     row_key TEXT NOT NULL,
-    columns_json TEXT NOT NULL,
-    digest TEXT NOT NULL,
+    claimed_json TEXT NOT NULL,
     before_json TEXT NOT NULL,
     after_json TEXT NOT NULL,
     PRIMARY KEY (stage_id, table_name, row_key)
@@ -128,7 +128,12 @@ CREATE TABLE runner_props (
 
 
 class Run(NamedTuple):
-    """One execution of a rollout, as stored. `back_to` is set while it walks back."""
+    """
+    One execution of a rollout, as stored.
+
+    `back_to` is set while it walks back; `message` is why; `stopped` says what ended the last attempt, where the run is
+    not finished.
+    """
 
     number: int
     id: str
@@ -139,6 +144,7 @@ class Run(NamedTuple):
     back_to: str | None
     state: str
     message: str | None
+    stopped: str | None
     started_at: str
     finished_at: str | None
     final_stage: str | None
@@ -343,8 +349,8 @@ class Ledger:
         ]
 
     def standing(self, rollout: str) -> list[StageEntry]:
-        """Return the entries of *rollout* that are not undone, oldest first; the last passed one is where it stands."""
-        return [entry for entry in self.stages(rollout=rollout) if entry.state != "undone"]
+        """Return the entries of *rollout* that stand, oldest first; the last passed one is where the rollout stands."""
+        return [entry for entry in self.stages(rollout=rollout) if entry.state in {"entered", "passed"}]
 
     def enter_stage(
         self, run: Run, stage: str, mode: str, position: int, digest: str, summary: Any, at: datetime

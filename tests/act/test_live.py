@@ -49,7 +49,7 @@ def stage(seeded, enter):
 
         def undo():
             with seeded.transaction():
-                undone = changes.undo()
+                undone = changes.undo()[:2]
                 live.forget_props(seeded, stage_id)
             return undone
 
@@ -183,7 +183,7 @@ def test_undo_puts_every_counter_back_and_forgets_what_the_stage_saw_first(seede
     newer(Answer(prop_ids=("b", "c")), Answer(NBA, response_time_ms=1 / 3))
     newer(failed(), Answer(NBA, response_time_ms=0.1))
 
-    assert (2, []) == newer.undo()
+    assert (2, []) == newer.undo()[:2]
     assert middle == dump(seeded)
 
     stage()(Answer(prop_ids=("b", "c")))
@@ -192,7 +192,7 @@ def test_undo_puts_every_counter_back_and_forgets_what_the_stage_saw_first(seede
     for name, value in next(row for row in middle["provider_states"] if row["sport"] == "MLB").items():
         seeded.execute(f"UPDATE provider_states SET {name} = :value WHERE sport = 'MLB'", {"value": value})
 
-    assert (2, []) == older.undo()
+    assert (2, []) == older.undo()[:2]
     assert start == dump(seeded)
     assert 0 == seeded.scalar("SELECT count(*) FROM runner_props")
 

@@ -81,7 +81,7 @@ def test_activation_is_undone_exactly(seeded, changes):
     before = dump(seeded)
     switch.activate(changes, seeded, ALL, claim(changes), LATER)
 
-    assert (8, []) == changes.undo()
+    assert (8, []) == changes.undo()[:2]
     assert before == dump(seeded)
 
 
@@ -135,7 +135,7 @@ def test_a_refresh_gives_the_selected_entries_a_whole_time_to_live(seeded, chang
         declared = next(entry for entry in ENTRIES if entry.key == change.key[0])
         assert {"expires_at", "updated_at"} == set(change.after)
         assert seeded.time(LATER + timedelta(seconds=declared.ttl_s)) == change.after["expires_at"]
-    assert (len(keys), []) == changes.undo()
+    assert (len(keys), []) == changes.undo()[:2]
     assert before == dump(seeded)
 
 

@@ -141,7 +141,10 @@ def test_a_value_that_somebody_else_changed_is_left_alone_and_needs_a_person(pro
     stuck = project.run("apply", "--target-stage", "disabled")
 
     assert 9 == stuck.exit_code
-    assert "provider_states draftkings/NFL: status is 'MAINTENANCE', the stage had written 'ACTIVE'" in stuck.stdout
+    assert (
+        "provider_states draftkings/NFL: status is 'MAINTENANCE', was 'INACTIVE', and the stage had written 'ACTIVE'"
+        in stuck.stdout
+    )
     assert [("MAINTENANCE",)] == project.rows(
         "SELECT status FROM provider_states WHERE provider_name = 'draftkings' AND sport = 'NFL'"
     )
@@ -164,6 +167,48 @@ def test_a_person_can_leave_a_stuck_rollback_as_it_is(project):
     aborted = project.run("abort")
 
     assert 0 == aborted.exit_code
-    assert "aborted by a person" in aborted.stdout or "disabled" in aborted.stdout
+    assert "partial_active: not taken back" in aborted.stdout
+    assert "aborted by a person, who left it as it was" in aborted.stdout
+    assert "status is 'MAINTENANCE'" in project.run("history", "--json").stdout
     assert "disabled" == json.loads(project.run("status", "--json").stdout)["stage"]
     assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
+
+
+def test_what_others_changed_in_columns_that_no_stage_wrote_is_told_and_no_obstacle(project):
+    project.run("apply", "--target-stage", "partial_active")
+    project.write("UPDATE provider_states SET status = 'ERROR' WHERE provider_name = 'stub' AND sport = 'NFL'")
+
+    result = project.run("apply", "--target-stage", "disabled")
+
+    assert 0 == result.exit_code
+    assert "provider_states stub/NFL: status is 'ERROR', was 'ACTIVE'" in result.stdout
+    assert [("ERROR",)] == project.rows(
+        "SELECT status FROM provider_states WHERE provider_name = 'stub' AND sport = 'NFL'"
+    )
+
+
+def test_a_conflict_in_one_row_does_not_keep_the_others_on(project):
+    project.run("apply")
+    project.write(SWITCH, "ERROR")
+
+    stuck = project.run("apply", "--target-stage", "disabled")
+
+    assert 9 == stuck.exit_code
+    assert (4, 28) == project.on(), "only the four of stub are on"
+    project.write(SWITCH, "INACTIVE")
+    assert 0 == project.run("apply", "--target-stage", "disabled").exit_code
+    assert (4, 28) == project.on()
+
+
+def test_the_way_back_needs_no_migration_and_writes_no_seed(project):
+    project.run("apply", "--target-stage", "partial_active")
+    (project.folder / "sql/sqlite/0004_bad.sql").write_text("-- migrate:up\nCREATE TABEL x;\n")
+    project.write("UPDATE portfolio_rationales SET confidence = 0.5 WHERE cache_key = 'correlation:MLB:hits'")
+
+    result = project.run("apply", "--target-stage", "disabled")
+
+    assert 0 == result.exit_code
+    assert (4, 28) == project.on()
+    assert [(0.5,)] == project.rows(
+        "SELECT confidence FROM portfolio_rationales WHERE cache_key = 'correlation:MLB:hits'"
+    )

@@ -5,7 +5,7 @@ from ground import NOON, dump, entry, provider, targets
 
 from runner.act import seed
 from runner.errors import StepFailed
-from runner.store.changes import Change, Changes, Conflict, digest, follow, read, set_columns
+from runner.store.changes import Change, Changes, Conflict, Undone, digest, follow, read, set_columns
 from runner.store.ledger import Ledger
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
@@ -177,7 +177,7 @@ def test_undo_is_exact_to_the_row(rows, passage):
     changes.write(PORTFOLIO_RATIONALES, {("player:a",): {"data_json": '{"é":[]}', "confidence": 1, "updated_at": "x"}})
     assert before != dump(rows)
 
-    assert (5, []) == changes.undo()
+    assert (5, []) == changes.undo()[:2]
 
     assert before == dump(rows)
 
@@ -185,7 +185,7 @@ def test_undo_is_exact_to_the_row(rows, passage):
 def test_undo_of_a_stage_that_wrote_nothing_is_nothing(rows, changes):
     before = dump(rows)
 
-    assert (0, []) == changes.undo()
+    assert (0, []) == changes.undo()[:2]
     assert before == dump(rows)
 
 
@@ -193,8 +193,8 @@ def test_undo_a_second_time_finds_everything_done(rows, changes):
     before = dump(rows)
     changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
 
-    assert (1, []) == changes.undo()
-    assert (0, []) == changes.undo()
+    assert (1, []) == changes.undo()[:2]
+    assert (0, []) == changes.undo()[:2]
     assert before == dump(rows)
 
 
@@ -202,9 +202,9 @@ def test_undo_reports_what_somebody_else_changed_and_leaves_it(rows, changes):
     changes.write(PROVIDER_STATES, {key: {"status": "ACTIVE", "total_requests": 1} for key in (MLB, NBA)})
     somebody_sets(rows, status="MAINTENANCE")
 
-    restored, conflicts = changes.undo()
+    restored, conflicts = changes.undo()[:2]
 
-    assert [Conflict("provider_states", MLB, "status", "ACTIVE", "MAINTENANCE")] == conflicts
+    assert [Conflict("provider_states", MLB, "status", "ACTIVE", "MAINTENANCE", "INACTIVE")] == conflicts
     assert (2, "MAINTENANCE", 0) == (restored, state(rows)["status"], state(rows)["total_requests"])
     assert ("INACTIVE", 0) == (state(rows, NBA)["status"], state(rows, NBA)["total_requests"])
 
@@ -227,7 +227,7 @@ def test_a_row_that_somebody_put_back_already_is_no_conflict(rows, changes):
     changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
     somebody_sets(rows, status="INACTIVE")
 
-    assert (0, []) == changes.undo()
+    assert (0, []) == changes.undo()[:2]
     assert before == dump(rows)
 
 
@@ -235,24 +235,25 @@ def test_a_written_row_that_was_deleted_is_a_conflict(rows, changes):
     changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
     rows.execute("DELETE FROM provider_states WHERE sport = 'MLB'")
 
-    _, [conflict] = changes.undo()
+    _, [conflict] = changes.undo()[:2]
 
     assert (MLB, None) == (conflict.key, conflict.found)
 
 
-def test_a_claimed_row_that_was_deleted_is_a_conflict(rows, changes):
+def test_a_claimed_row_that_was_deleted_before_anything_was_written_is_told(rows, changes):
     rows.execute("DELETE FROM provider_states WHERE sport = 'MLB'")
 
-    _, [conflict] = changes.undo()
+    _, conflicts, [noticed] = changes.undo()
 
-    assert str(conflict) == "provider_states draftkings/MLB is not as it was before the stage"
+    assert [] == conflicts
+    assert "provider_states draftkings/MLB is gone" == str(noticed)
 
 
 def test_bookkeeping_of_somebody_else_is_no_conflict_and_stays(rows, changes):
     changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE", "updated_at": "ours"}})
     somebody_sets(rows, updated_at="theirs")
 
-    assert (1, []) == changes.undo()
+    assert (1, []) == changes.undo()[:2]
     assert rows.scalar("SELECT updated_at FROM provider_states WHERE sport = 'MLB'") == "theirs"
 
 
@@ -260,9 +261,9 @@ def test_a_claimed_column_that_we_never_wrote_and_somebody_changed_is_told(rows,
     changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
     somebody_sets(rows, last_error="theirs")
 
-    restored, conflicts = changes.undo()
+    told = Conflict("provider_states", MLB, "last_error", None, "theirs", None)
 
-    assert (1, [Conflict("provider_states", MLB, "", None, None)]) == (restored, conflicts)
+    assert Undone(1, [], [told]) == changes.undo()
     assert state(rows)["last_error"] == "theirs"
 
 
@@ -270,7 +271,7 @@ def test_a_column_that_was_not_claimed_is_nobodys_business(rows, changes):
     changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
     somebody_sets(rows, capabilities="[]")
 
-    assert (1, []) == changes.undo()
+    assert (1, []) == changes.undo()[:2]
 
 
 def test_a_null_is_a_value(rows, passage):
@@ -279,7 +280,7 @@ def test_a_null_is_a_value(rows, passage):
     changes.claim(PROVIDER_STATES, COLUMNS, KEYS)
     changes.write(PROVIDER_STATES, {MLB: {"last_error": "HTTP 503"}, NBA: {"last_error": None}})
 
-    assert (2, []) == changes.undo()
+    assert (2, []) == changes.undo()[:2]
     assert before == dump(rows)
 
 
@@ -292,12 +293,16 @@ def test_a_passage_that_is_not_in_the_ledger_can_claim_nothing(rows):
     ("conflict", "text"),
     [
         (
-            Conflict("provider_states", MLB, "status", "ACTIVE", None),
-            "provider_states draftkings/MLB: status is None, the stage had written 'ACTIVE'",
+            Conflict("provider_states", MLB, "status", "ACTIVE", None, "INACTIVE"),
+            "provider_states draftkings/MLB: status is None, was 'INACTIVE', and the stage had written 'ACTIVE'",
         ),
         (
             Conflict("portfolio_rationales", ("player:a",), "", None, None),
-            "portfolio_rationales player:a is not as it was before the stage",
+            "portfolio_rationales player:a is gone",
+        ),
+        (
+            Conflict("provider_states", MLB, "last_error", None, "theirs", None),
+            "provider_states draftkings/MLB: last_error is 'theirs', was None",
         ),
     ],
 )
@@ -330,9 +335,9 @@ def test_passages_are_undone_newest_first_each_to_where_it_began(rows, passage):
     middle, newer = dump(rows), passage()
     refresh(newer, A, "2")
 
-    assert (1, []) == newer.undo()
+    assert (1, []) == newer.undo()[:2]
     assert middle == dump(rows)
-    assert (1, []) == older.undo()
+    assert (1, []) == older.undo()[:2]
     assert start == dump(rows)
 
 
@@ -341,7 +346,7 @@ def test_an_older_passage_cannot_be_undone_under_a_newer_one(rows, passage):
     refresh(older, A, "1")
     refresh(newer, A, "2")
 
-    _, conflicts = older.undo()
+    _, conflicts = older.undo()[:2]
 
     assert set(PORTFOLIO_RATIONALES.switched) == {conflict.column for conflict in conflicts}
 
@@ -355,10 +360,10 @@ def test_after_seeds_rewrote_a_refreshed_row_both_passages_are_undone_exactly(ro
         seed.caches(rows, [entry("player:a", data={"props": 16}, confidence=0.5)], NOON).write("run-2")
     assert rows.scalar("SELECT data_json FROM portfolio_rationales WHERE cache_key = 'player:a'") == '{"props":16}'
 
-    assert (1, []) == newer.undo()
+    assert (1, []) == newer.undo()[:2]
     assert middle == dump(rows)
     mark_undone(rows, newer)
-    assert (1, []) == older.undo()
+    assert (1, []) == older.undo()[:2]
     assert start == dump(rows)
 
 
@@ -381,7 +386,7 @@ def test_seeds_are_not_told_to_a_passage_that_was_undone(rows, passage):
     older, newer = passage(), passage()
     refresh(older, A, "1")
     refresh(newer, A, "2")
-    newer.undo()
+    newer.undo()[:2]
     mark_undone(rows, newer)
 
     follow(rows, PORTFOLIO_RATIONALES, [seeded(A, "3")])
@@ -429,7 +434,7 @@ def test_ten_thousand_rows_are_claimed_written_and_undone(rows, passage):
         changes.claim(PORTFOLIO_RATIONALES, PORTFOLIO_RATIONALES.switched, ((e.key,) for e in entries))
         written = changes.write(PORTFOLIO_RATIONALES, {(e.key,): {"data_json": "{}"} for e in entries})
     with rows.transaction():
-        undone = changes.undo()
+        undone = changes.undo()[:2]
 
     assert (10_000, (10_000, [])) == (len(written), undone)
     assert before == digest(rows, PORTFOLIO_RATIONALES, ((e.key,) for e in entries))

@@ -72,7 +72,7 @@ def test_a_run_comes_back_as_it_was_begun(ledger):
     run = begin(ledger)
 
     assert run == Run(
-        1, run.id, "r", "local", "sha256:1", "full", None, "running", None, "2026-08-02T12:00:00.000Z", None, None
+        1, run.id, "r", "local", "sha256:1", "full", None, "running", None, None, "2026-08-02T12:00:00.000Z", None, None
     )
     assert run.id.startswith("20260802T120000Z-")
     assert [run] == ledger.runs() == ledger.runs("r")
