@@ -41,11 +41,19 @@ whole seconds in the database (`poll_interval`, `timeout` of a provider, `ttl`) 
 **Variables**: `${NAME}` is replaced by that environment variable, which must be set; `${NAME:-default}` takes the
 default where it is not set or empty; `$${` is a literal `${`. What stands unquoted is read again afterwards, so
 `speed: ${SPEED:-120}` is a number; what is quoted stays text. Inside `{ }` and `[ ]` a variable has to be quoted. Below
-`environments` only the chosen one is filled in. No value from a variable reaches an error, a log or the ledger.
+`environments` only the chosen one is filled in. No endpoint or header, and no password, reaches an error, a log or the
+ledger.
 
 **`RUNNER_STAND_IN_FAULTS`** makes the stand-in misbehave without an edit: `PROVIDER:KIND[=VALUE][@STAGE]`, separated by
 commas. `KIND` is `fail` (with an HTTP status), `slow` (with a duration) or `hang`; `PROVIDER` may be `*`; with `@STAGE`
 it begins at that stage. An example: `draftkings:fail@partial_active,fanduel:slow=1500ms,*:hang`.
+
+**What a provider must answer**: a GET to its `endpoint` (with `{sport}` filled in and its `headers`), with a status
+from 200 to 299, read to the end within its timeout, and 8 MiB at most. An answer that says it is JSON must be JSON,
+unless it is empty. A list `props` in it, of objects with an `id`, is counted into the live columns. Failures to
+connect, 429 and 5xx are tried again, `retries` times, within the same timeout; other answers are not. A redirect is a
+failure: write the address it leads to. The response time is that of the attempt that succeeded, to its last byte.
+Proxy variables are not used.
 
 **Help while you type**: the first line of each bundled file, `# yaml-language-server: $schema=...`, gives an editor the
 same descriptions, completion and checks.

@@ -22,6 +22,7 @@ from runner.errors import ExitCode, RunnerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from runner.clock import Stop, WallClock
     from runner.config.model import Rollout
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from runner.store.backend import Backend
 
 DEFAULT = "config/rollout.yaml"
+MANY = 6
 
 
 def main() -> None:
@@ -152,12 +154,28 @@ def status(config: Path, environment: str | None, *, as_json: bool) -> int:
     from runner.store.ledger import Ledger
 
     rollout = _load(config, environment)
+    now = WallClock().now()
     with _reading(rollout) as backend:
         ledger = Ledger(backend) if backend else None
-        found = report.facts(rollout, backend, ledger, WallClock().now())
+        found = report.facts(rollout, backend, ledger, now)
+        found["next"] = _next(rollout, backend, now)
     command = f"runner apply {config}" + (f" --env {environment}" if environment else "")
     click.echo(json.dumps(found) if as_json else report.text(found, _where(rollout), command))
     return ExitCode.DONE
+
+
+def _next(rollout: Rollout, backend: Backend | None, now: datetime) -> dict[str, Any]:
+    """Say what apply would do: nothing (and what is left over), something, or refuse."""
+    from runner.engine.survey import Survey
+
+    if backend is None:
+        return {"apply": "begins"}
+    survey = Survey(rollout, backend)
+    try:
+        done = survey.is_done(None, now)
+    except RunnerError as refusal:
+        return {"apply": "refuses", "problems": [problem.plain() for problem in refusal.problems]}
+    return {"apply": "nothing" if done else "goes on", "undeclared": survey.undeclared}
 
 
 @cli.command()
@@ -190,7 +208,7 @@ class Session(NamedTuple):
         survey = Survey(self.rollout, self.backend)
         done = survey.is_done(target, self.clock.now())
         if done:
-            self.print_outcome(None, survey.stands_at())
+            self.print_outcome(None, survey.stands_at(), _declared(survey.undeclared))
         return done
 
     def engine(self) -> Engine:
@@ -272,6 +290,8 @@ def _events(clock: WallClock, log_file: Path | None, told: set[str]) -> Iterator
 def _for_stderr() -> Sink:
     from runner.report import live
 
+    if sys.stderr is None:  # closed by the caller
+        return _nowhere
     return live.view(sys.stderr) if sys.stderr.isatty() else _json_lines(sys.stderr)
 
 
@@ -282,15 +302,22 @@ def _json_lines(stream: TextIO) -> Sink:
 
 
 def _on_first_event(make: Callable[..., Sink], *arguments: Any) -> Sink:
-    """Return a sink that is made when there is something to tell: what renders events takes long to import."""
+    """Return a sink that is made when there is something to tell, and given up when it cannot be told there."""
     made: list[Sink] = []
 
     def write(event: Event) -> None:
         if not made:
             made.append(make(*arguments))
-        made[0](event)
+        try:
+            made[0](event)
+        except (OSError, ValueError):  # a pipe that was closed, a disk that is full: no reason to stop a rollout
+            made[0] = _nowhere
 
     return write
+
+
+def _nowhere(event: Event) -> None:
+    """Stand in for a listener that has gone away. The ledger has it all."""
 
 
 @contextlib.contextmanager
@@ -307,6 +334,13 @@ def _signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _declared(undeclared: list[str]) -> str:
+    if not undeclared:
+        return "all is as declared"
+    more = ", …" if len(undeclared) > MANY else ""
+    return f"{len(undeclared)} rows stand that are declared no more: {', '.join(undeclared[:MANY])}{more}"
 
 
 def _load(config: Path, environment: str | None) -> Rollout:

@@ -39,6 +39,8 @@ EVENTS: dict[str, tuple[str, str]] = {
     "stage.breached": ("error", "a threshold was breached"),
     "stage.undone": ("info", "a stage's writes were taken back and compared with the rows before it"),
     "tick.recorded": ("info", "one measurement of every metric was stored and judged"),
+    "threshold.warned": ("warning", "a metric went beyond a limit that only warns"),
+    "metric.failed": ("warning", "a metric's source could not be read"),
     "probe.failed": ("warning", "a provider did not answer as it should, after all retries"),
     "shadow.rolled_back": ("info", "a shadow stage ran its writes and took them back; no row changed"),
     "row.shadowed": ("info", "what a write would do to a row"),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.clock import timestamp
 from runner.errors import Problem, StepFailed
-from runner.store.changes import Change, follow, set_columns
+from runner.store.changes import Change, follow, read, set_columns
 from runner.store.digest import canonical, of_text
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
@@ -37,12 +37,17 @@ _CLAIMED = (
 
 
 class Difference(NamedTuple):
-    """How many declared rows are to be added, changed, warmed (cache entries that have expired), and left alone."""
+    """
+    How many declared rows are to be added, changed, warmed (cache entries that have expired), and left alone.
+
+    `undeclared` rows were seeded once and are declared no more; they stay as they are.
+    """
 
     add: int
     change: int
     warm: int
     leave: int
+    undeclared: int = 0
 
     @property
     def is_none(self) -> bool:
@@ -94,11 +99,24 @@ class Seeds:
         )[0]
         redeclared, warm = (0, row["again"]) if self._table.expires else (row["again"], 0)
         changed = row["different"] + redeclared
-        return Difference(row["new"], changed, warm, row["declared"] - row["new"] - changed - warm)
+        left = row["declared"] - row["new"] - changed - warm
+        return Difference(row["new"], changed, warm, left, len(self.undeclared()))
+
+    def undeclared(self) -> list[str]:
+        """Return the keys of the rows that were seeded once, still stand, and are declared no more."""
+        found = self._backend.stream(
+            f"SELECT s.row_key FROM runner_seeds s LEFT JOIN {INPUT} i ON i.row_key = s.row_key"
+            " WHERE s.table_name = :table AND s.before_json IS NULL AND i.row_key IS NULL ORDER BY s.row_key",
+            self._bound,
+        )
+        keys = [tuple(json.loads(key)) for (key,) in found]
+        standing = read(self._backend, self._table, keys, ()) if keys else {}
+        return ["/".join(map(str, key)) for key in keys if key in standing]
 
     def write(self, run_id: str) -> None:
         """Write what differs, and for each row how it was before; wants to be called inside a transaction."""
         self._refuse_rows_of_others()
+        self._refuse_unknown_parents()
         written = self._standing_rows()
         self._remember(run_id, written)
         self._redeclare()
@@ -122,6 +140,23 @@ class Seeds:
                     fix="give the declared entries other keys; the application's rows were left alone",
                 )
             )
+
+    def _refuse_unknown_parents(self) -> None:
+        problems = []
+        for column, parent, name in self._table.parents:
+            found = self._backend.stream(
+                f"SELECT DISTINCT i.{column} FROM {INPUT} i"
+                f" WHERE NOT EXISTS (SELECT 1 FROM {parent} p WHERE p.{name} = i.{column}) ORDER BY 1"
+            )
+            problems += [
+                Problem(
+                    f"{value} is declared, but table {parent} has no row for it",
+                    fix=f"add a migration: INSERT INTO {parent} ({name}) VALUES ('{value}');",
+                )
+                for (value,) in found
+            ]
+        if problems:
+            raise StepFailed(*problems)
 
     def _standing_rows(self) -> dict[tuple[Any, ...], Row]:
         """Return the rows that will be changed, as they stand: by key, the columns that seeds may write."""

@@ -15,32 +15,37 @@ if TYPE_CHECKING:
 
     from runner.config.model import CacheEntry, RefreshSelector, Target
     from runner.store.backend import Backend, Row
-    from runner.store.changes import Change, Changes, Key
+    from runner.store.changes import Change, Changes, Claim, Key
 
 ON: dict[str, Any] = {"status": "ACTIVE", "is_enabled": True}
 
 
-def claim_providers(changes: Changes, targets: Iterable[Target], *, with_live_columns: bool) -> dict[Key, Row]:
-    """Claim the rows of *targets* and return them as they stand, by key; a row that is missing is left out."""
+def claim_providers(changes: Changes, targets: Iterable[Target], *, with_live_columns: bool) -> dict[Key, Claim]:
+    """
+    Claim the rows of *targets*; return all claimed ones by key, as the stage found them first and as it wrote them.
+
+    A row that is missing is left out.
+    """
     columns = PROVIDER_STATES.switched + (PROVIDER_STATES.live if with_live_columns else ())
-    return changes.claim(PROVIDER_STATES, columns, (target.key for target in targets))
+    changes.claim(PROVIDER_STATES, columns, (target.key for target in targets))
+    return changes.claimed(PROVIDER_STATES)
 
 
-def is_on(row: Row) -> bool:
-    """Say whether a provider's row is active and enabled."""
-    return all(row[name] == value for name, value in ON.items())
+def is_settled(claim: Claim) -> bool:
+    """Say whether a provider's row was on when it was claimed, or has been switched on since."""
+    return all(claim.found[name] == value for name, value in ON.items()) or not claim.after.keys().isdisjoint(ON)
 
 
 def activate(
-    changes: Changes, backend: Backend, targets: Iterable[Target], seen: Mapping[Key, Row], now: datetime
+    changes: Changes, backend: Backend, targets: Iterable[Target], seen: Mapping[Key, Claim], now: datetime
 ) -> list[Change]:
     """
-    Switch the claimed rows of *targets* on, where they still are as they were *seen*; return those that changed.
+    Switch the claimed rows of *targets* on, where they still are as they were found; return those that changed.
 
     A row that somebody else switched meanwhile is left alone.
     """
     wanted = {target.key: {**ON, "updated_at": backend.time(now)} for target in targets if target.key in seen}
-    expected = {key: {name: seen[key][name] for name in ON} for key in wanted}
+    expected = {key: {name: seen[key].found[name] for name in ON} for key in wanted}
     return changes.write(PROVIDER_STATES, wanted, expected)
 
 

@@ -33,7 +33,7 @@ Data = dict[str, Any]
 
 def environment(name: str, data: Data, engine: str) -> Environment:
     """Return the environment called *name*."""
-    return Environment(name, data["database"], engine, float(data.get("speed", 1)))
+    return Environment(name, data["database"], engine, float(data.get("speed", 1)), data.get("stand_in") != "refused")
 
 
 def metrics(data: Data) -> tuple[Metric, ...]:

@@ -28,7 +28,7 @@ from runner.config.yamlfile import read
 from runner.errors import InvalidConfig, Problem, in_file_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from runner.config.document import Path as Place
@@ -70,6 +70,7 @@ def load(path: Path, environment: str | None = None, environ: Mapping[str, str] 
     declared = Declared(*(root(file.filled) for file in (rollout, providers, caches)))
     faults, fault_problems = ordered(environ.get(VARIABLE, ""), declared.provider_names, declared.stage_names)
     problems += [*database_problems, *found.problems, *fault_problems, *cross_check(declared)]
+    problems += _unanswered(declared, chosen)
     documents = [rollout.filled, providers.filled, caches.filled]
     problems += [problem for document in documents for problem in document.problems]
     if problems:
@@ -132,6 +133,17 @@ def _unknown_environment(rollout: Document, environment: str | None) -> list[Pro
         return [environments.key_problem(what, f"choose one by --env: {', '.join(map(plain, environments.value))}")]
     what = f"there is no environment called {plain(environment)}"
     return [environments.key_problem(what, choose(environment, environments.value))]
+
+
+def _unanswered(declared: Declared, environment: str | None) -> Iterator[Problem]:
+    """Yield the providers that nobody would answer for: no endpoint, where the stand-in is refused."""
+    if declared.rollout["environments"][environment]["stand_in"].value != "refused":
+        return
+    for provider in declared.providers["providers"].each():
+        if provider["name"].known and provider["endpoint"].otherwise("") == "":
+            what = f"{plain(provider['name'].value)} has no endpoint, and {environment} refuses the stand-in"
+            fix = "set the variable of its endpoint, write the endpoint, or allow the stand-in: `stand_in: allowed`"
+            yield provider["name"].problem(what, fix)
 
 
 def _engine(rollout: Document, environment: str | None) -> tuple[str | None, list[Problem]]:

@@ -199,13 +199,14 @@ class Environment(NamedTuple):
     Where a rollout goes.
 
     `speed` divides every duration; `database` is a URL that may hold a password; `engine` is what its scheme stands
-    for, and the folder of its migrations.
+    for, and the folder of its migrations; `stand_in` says whether the stand-in may answer.
     """
 
     name: str
     database: str
     engine: str
     speed: float = 1.0
+    stand_in: bool = True
 
     def __repr__(self) -> str:
         return f"Environment({self.name!r})"

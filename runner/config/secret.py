@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,9 +15,11 @@ def masked(url: str) -> str:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return url if url.startswith("${") else HIDDEN
+        return HIDDEN
+    if "${" in url:
+        return _variable(url) or HIDDEN
     if not parts.netloc:
-        return url if "${" in url else url.partition("?")[0]
+        return url.partition("?")[0]
     name = f"{parts.username}:{HIDDEN}@" if parts.password else f"{parts.username}@" if parts.username else ""
     return urlunsplit((parts.scheme, f"{name}{parts.hostname or ''}{port}", parts.path, "", ""))
 
@@ -38,9 +41,20 @@ def without_secrets(declared: dict[str, Any]) -> dict[str, Any]:
 def _provider(declared: dict[str, Any]) -> dict[str, Any]:
     shown = dict(declared)
     if "endpoint" in declared:
-        shown["endpoint"] = masked(declared["endpoint"])
+        shown["endpoint"] = _endpoint(declared["endpoint"])
     if "headers" in declared:
-        shown["headers"] = {
-            name: value if value.startswith("${") else HIDDEN for name, value in declared["headers"].items()
-        }
+        shown["headers"] = {name: _variable(value) or HIDDEN for name, value in declared["headers"].items()}
     return shown
+
+
+def _endpoint(url: str) -> str:
+    """Return the variable that *url* is, or its host: tokens stand in paths and queries, and in defaults."""
+    if not url or _variable(url):
+        return url
+    parts = urlsplit(masked(url)) if "${" not in url else None
+    return f"{parts.scheme}://{parts.netloc}/{HIDDEN}" if parts and parts.netloc else HIDDEN
+
+
+def _variable(text: str) -> str | None:
+    """Return *text* where it is nothing but a variable without a default of its own."""
+    return text if re.fullmatch(r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-)?\}", text) else None

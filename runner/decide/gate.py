@@ -205,7 +205,7 @@ class Gate:
         self.judgements = [
             Judgement(threshold, subject)
             for threshold in thresholds
-            for subject in (names if threshold.by_provider else ("",))
+            for subject in ((names or ("",)) if threshold.by_provider else ("",))
         ]
         self._tallies = [Tally(judgement.threshold.statistic) for judgement in self.judgements]
 

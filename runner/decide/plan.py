@@ -86,25 +86,33 @@ def _day(done: Applied) -> str:
     return f"{done.applied_at[:16].replace('T', ' ')} UTC"
 
 
-def route(rollout: Rollout, at: str, target: str) -> Route:
+def route(rollout: Rollout, passed: Sequence[str], target: str) -> Route:
     """
-    Return the way from stage *at*, which was passed, to *target*.
+    Return the way from the last of the stages *passed* to *target*.
 
-    Mismatch where *at* is no longer declared; there is a way back to the start all the same.
+    Mismatch where those are not declared any more, or in another order, or where *target* lies behind but was never
+    passed. There is a way back to the start all the same.
     """
-    if target == DISABLED != at:
-        return Route(back_to=DISABLED)
-    try:
-        here = rollout.position(at)
-    except KeyError:
+    if target == DISABLED:
+        return Route(back_to=DISABLED if passed else None)
+    names = [stage.name for stage in rollout.stages]
+    for stage in passed:
+        if stage not in names:
+            raise Mismatch(_stale(rollout, f"the database stands at stage {stage}, which is no longer declared"))
+    here = [names.index(stage) for stage in passed]
+    if here != sorted(here):
         raise Mismatch(
-            Problem(
-                f"the database stands at stage {at}, which {rollout.path} no longer declares",
-                Where(str(rollout.path)),
-                f"declare {at} again, walk back with --target-stage {DISABLED}, and then take it out",
-            )
-        ) from None
-    there = rollout.position(target)
-    if there < here:
+            _stale(rollout, f"the stages were passed as {', '.join(passed)}, and are declared in another order")
+        )
+    there = names.index(target)
+    reached = here[-1] + 1 if here else 0
+    if there + 1 < reached:
+        if target not in passed:
+            raise Mismatch(_stale(rollout, f"{target} was never passed, and {passed[-1]} after it was"))
         return Route(back_to=target)
-    return Route(forward=rollout.stages[here:there])
+    return Route(forward=rollout.stages[reached : there + 1])
+
+
+def _stale(rollout: Rollout, what: str) -> Problem:
+    fix = f"declare the stages as they were, or begin anew: walk back with --target-stage {DISABLED}"
+    return Problem(what, Where(str(rollout.path)), fix)

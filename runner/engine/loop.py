@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NoReturn
 from runner.act import live, migrate
 from runner.clock import timestamp
 from runner.config.model import DISABLED, Kind, OnBreach
-from runner.decide import plan
 from runner.decide.diff import differences
 from runner.decide.machine import Signal, State, after
 from runner.engine.passage import Breach, Desk, Passage, stop_if_asked
@@ -86,7 +85,8 @@ class Engine:
             self._tell("run.resumed" if resumed else "run.started", target_stage=run.target_stage, state=run.state)
             return self._carry_on(run)
         finally:
-            self._lock.release()
+            with suppress(RunnerError):  # what was done is told; a lock that stays is that of a process that is gone
+                self._lock.release()
 
     def abort(self) -> Outcome:
         """End the unfinished run: take its open stage back, or leave a stuck one as it stands."""
@@ -106,7 +106,8 @@ class Engine:
             self._tell("run.aborted", stage=self._survey.stands_at())
             return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id)
         finally:
-            self._lock.release()
+            with suppress(RunnerError):  # what was done is told; a lock that stays is that of a process that is gone
+                self._lock.release()
 
     def _abandon(self, run: Run) -> None:
         """Leave what could not be taken back as it is, and say in the run what that was."""
@@ -136,6 +137,7 @@ class Engine:
             self._move(fresh, Signal.STARTED)
             return self._again(fresh), False
         self._refuse_other_config(run, accept_changes=accept_changes)
+        self._refuse_other_target(run, target)
         ledger.keep_config(rollout.digest, rollout.declared)
         ledger.update_run(run.id, config_digest=rollout.digest, target_stage=target or run.target_stage, stopped=None)
         if run.state == State.STUCK:
@@ -146,9 +148,8 @@ class Engine:
         going_back = run.state in {State.ROLLING_BACK, State.STUCK}
         if run.config_digest == self._rollout.digest or accept_changes or going_back:
             return
-        changed = "\n".join(
-            f"    {line}" for line in differences(self._ledger.config(run.config_digest), self._rollout.declared)
-        )
+        found = differences(self._ledger.config(run.config_digest), self._rollout.declared)
+        changed = "\n".join(f"    {line}" for line in found or ["a value that is not shown"])
         raise Mismatch(
             Problem(
                 f"run {run.id} is not finished, and the config is no longer the one it began with:\n{changed}",
@@ -156,6 +157,16 @@ class Engine:
                 "go on with the new one: --accept-changes; or bring the old one back; or end the run: runner abort",
             )
         )
+
+    def _refuse_other_target(self, run: Run, target: str | None) -> None:
+        """A rollback that was begun is finished first; and what a run aims at has to be declared."""
+        if run.state in {State.ROLLING_BACK, State.STUCK} and target not in {None, run.target_stage}:
+            what = f"run {run.id} is on its way back to {run.back_to}"
+            raise Mismatch(Problem(what, fix="let it finish: run `runner apply` without --target-stage first"))
+        aim = target or run.target_stage
+        if aim != DISABLED and aim not in {stage.name for stage in self._rollout.stages}:
+            what = f"run {run.id} was on its way to {aim}, which is no longer declared"
+            raise Mismatch(Problem(what, Where(str(self._rollout.path)), "name another stage: --target-stage"))
 
     def _again(self, run: Run) -> Run:
         found = self._ledger.latest_run(run.rollout)
@@ -175,7 +186,7 @@ class Engine:
         try:
             if run.state == State.ROLLING_BACK:
                 return self._go_on_back(run)
-            if self._survey.goes_back(run.target_stage):
+            if self._survey.route(run.target_stage).back_to is not None:
                 return self._turn_back(run)
             self._migrate(run)
             self._seed(run)
@@ -223,9 +234,8 @@ class Engine:
 
     def _travel(self, run: Run) -> Outcome:
         """Go on through the stages to the target of *run*."""
-        standing = self._ledger.standing(self._rollout.name)
-        open_entry = standing[-1] if standing and standing[-1].state == "entered" else None
-        stages = plan.route(self._rollout, self._survey.stands_at(), run.target_stage).forward
+        open_entry = self._survey.open_stage()
+        stages = self._survey.route(run.target_stage).forward
         with self._measuring(stages) as desk:
             for stage in stages:
                 stop_if_asked(self._clock)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from runner.act import live, switch
 from runner.clock import timestamp
 from runner.config.model import Kind, Mode, Reading
-from runner.decide.gate import Gate
+from runner.decide.gate import Gate, Verdict
 from runner.errors import Interrupted, Problem, StepFailed
 from runner.measure import lookup, query
 from runner.store.changes import Changes, digest
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runner.measure.request import Answer
     from runner.samples import Sample
     from runner.store.backend import Backend, Row
-    from runner.store.changes import Change, Key
+    from runner.store.changes import Change, Claim, Key
     from runner.store.ledger import Ledger, Run, StageEntry
     from runner.store.lock import Lock
 
@@ -79,7 +79,8 @@ class Passage:
     entry: StageEntry = field(init=False)
     gate: Gate = field(init=False)
     causes: Counter[str] = field(default_factory=Counter)
-    seen: Mapping[Key, Row] = field(default_factory=dict)
+    told: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    seen: Mapping[Key, Claim] = field(default_factory=dict)
     waiting: dict[Key, Target] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +100,8 @@ class Passage:
     def _enter(self) -> None:
         desk, stage = self.desk, self.stage
         now = desk.clock.now()
-        summary: dict[str, Any] = {"targets": len(self.targets)}
+        by_stand_in = sum(target.provider.endpoint is None for target in self.targets) if desk.prober else 0
+        summary: dict[str, Any] = {"targets": len(self.targets), "stand_in": by_stand_in}
         refreshed: list[Change] = []
         shadowed: list[Change] = []
         with desk.lock.transaction():
@@ -116,7 +118,12 @@ class Passage:
             self.entry = self.entry._replace(digest=changes.claimed_digest(), summary_json=canonical(summary))
             desk.ledger.update_stage(self.entry.id, digest=self.entry.digest, summary_json=self.entry.summary_json)
         self.tell(
-            "stage.entered", mode=stage.mode, targets=len(self.targets), ticks=stage.ticks, duration_s=stage.duration_s
+            "stage.entered",
+            mode=stage.mode,
+            targets=len(self.targets),
+            stand_in=by_stand_in,
+            ticks=stage.ticks,
+            duration_s=stage.duration_s,
         )
         self._tell_shadowed(shadowed, summary)
         if refreshed:
@@ -154,7 +161,7 @@ class Passage:
                     fix="run `runner apply` again: it writes the declared rows first",
                 )
             )
-        self.waiting = {target.key: target for target in targets if not switch.is_on(self.seen[target.key])}
+        self.waiting = {target.key: target for target in targets if not switch.is_settled(self.seen[target.key])}
 
     def _refresh(self, changes: Changes) -> list[Change]:
         if self.stage.refresh is None:
@@ -196,7 +203,10 @@ class Passage:
                 before=change.before,
                 after=change.after,
             )
-        self.tell("shadow.rolled_back", **{name: value for name, value in summary.items() if name != "targets"})
+        self.tell(
+            "shadow.rolled_back",
+            **{name: value for name, value in summary.items() if name not in {"targets", "stand_in"}},
+        )
 
     def observe(self) -> None:
         """
@@ -264,6 +274,7 @@ class Passage:
         """Read the metrics that come from the database."""
         desk = self.desk
         for metric in desk.rollout.metrics:
+            desk.lock.keep()
             if metric.kind is Kind.LOOKUP:
                 yield lookup.replay(desk.reader, metric.name, desk.rollout.lookups, desk.clock.now())
             elif metric.kind is Kind.SQL:
@@ -284,21 +295,11 @@ class Passage:
                 ready = [self.waiting[key] for key in sorted(passed)]
                 changed = switch.activate(changes, desk.backend, ready, self.seen, now) if ready else []
                 activated = {change.key for change in changed}
-                self._look_again(changes, passed - activated)
                 if desk.rollout.probe.record and answers:
                     live.record(changes, desk.backend, self.entry.id, answers, now)
-        for key in activated:
+        for key in passed:
             del self.waiting[key]
         return activated, passed - activated
-
-    def _look_again(self, changes: Changes, skipped: set[Key]) -> None:
-        """See how rows stand that somebody else switched after the stage had claimed them; the next tick tries anew."""
-        if not skipped:
-            return
-        self.seen = {**self.seen, **changes.claim(PROVIDER_STATES, PROVIDER_STATES.switched, skipped)}
-        for key in skipped:
-            if switch.is_on(self.seen[key]):
-                del self.waiting[key]
 
     def _tell_tick(
         self, tick: int, samples: list[Sample], answers: list[Answer], activated: set[Key], skipped: set[Key]
@@ -320,6 +321,7 @@ class Passage:
             f"{judgement.threshold.metric}{'.' if judgement.subject else ''}{judgement.subject}": judgement.value
             for judgement in self.gate.judgements
         }
+        self._tell_verdicts()
         verdicts = Counter(judgement.verdict for judgement in self.gate.judgements)
         self.tell(
             "tick.recorded",
@@ -329,6 +331,19 @@ class Passage:
             verdicts=dict(verdicts),
             **figures,
         )
+
+    def _tell_verdicts(self) -> None:
+        """Tell of every threshold that began to warn, or whose source began to fail, with this tick."""
+        for judgement in self.gate.judgements:
+            who = (judgement.threshold.metric, judgement.subject)
+            changed = self.told.get(who) is not judgement.verdict
+            self.told[who] = judgement.verdict
+            if changed and judgement.verdict is Verdict.WARN:
+                self.tell(
+                    "threshold.warned", metric=who[0], subject=who[1], value=judgement.value, warning=str(judgement)
+                )
+            if changed and judgement.verdict is Verdict.ERROR:
+                self.tell("metric.failed", metric=who[0], cause=judgement.error)
 
     def _may_leave(self, tick: int) -> bool:
         """Say whether every threshold passes and every selected provider is on; Breach if there is no more time."""

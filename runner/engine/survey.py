@@ -8,6 +8,7 @@ from runner.act import seed
 from runner.config.model import DISABLED
 from runner.decide import plan
 from runner.decide.machine import State
+from runner.errors import Mismatch, Problem, Where
 from runner.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from runner.config.model import Migration, Rollout
     from runner.store.backend import Backend
+    from runner.store.ledger import StageEntry
 
 
 class Survey:
@@ -25,6 +27,8 @@ class Survey:
         self._rollout = rollout
         self._backend = backend
         self.ledger = Ledger(backend)
+        self.undeclared: list[str] = []
+        """Rows that were seeded once and are declared no more; known after `is_done` found nothing to do."""
 
     def is_done(self, target: str | None, now: datetime) -> bool:
         """
@@ -35,11 +39,17 @@ class Survey:
         run = self.ledger.latest_run(self._rollout.name)
         if run is not None and not State(run.state).is_final:
             return False
-        if plan.route(self._rollout, self.stands_at(), target or self._rollout.stages[-1].name):
+        if self.route(target or self._rollout.stages[-1].name):
             return False
         if self.pending() or run is None:
             return False
-        return all(seeds(now).compare().is_none for _, seeds in self.seeds())
+        self.undeclared = []
+        for _, seeds in self.seeds():
+            declared = seeds(now)
+            if not declared.compare().is_none:
+                return False
+            self.undeclared += declared.undeclared()
+        return True
 
     def pending(self) -> list[Migration]:
         """Return the migrations that are still to be applied; Mismatch where history is not what is declared."""
@@ -51,15 +61,40 @@ class Survey:
         }
         return plan.pending(self._rollout.migrations, applied)
 
-    def goes_back(self, target: str) -> bool:
-        """Say whether *target* is behind a stage that was passed or is open."""
+    def route(self, target: str) -> plan.Route:
+        """
+        Return the way from where the rollout stands to *target*; an open stage is the first to go on with, or to leave.
+
+        Mismatch where the stages that were passed or are open do not fit those that are declared.
+        """
+        route = plan.route(self._rollout, self.passed(), target)
+        open_stage = self.open_stage()
+        if open_stage is None or route.back_to is not None:
+            return route
+        if not route.forward:
+            return plan.Route(back_to=target)
+        if route.forward[0].name != open_stage.stage:
+            raise Mismatch(
+                Problem(
+                    f"stage {open_stage.stage} is not finished, but {route.forward[0].name} is declared in its place",
+                    Where(str(self._rollout.path)),
+                    "declare the stages as they were, or end the run: runner abort",
+                )
+            )
+        return route
+
+    def passed(self) -> list[str]:
+        """Return the stages that were passed and not undone, oldest first."""
+        return [entry.stage for entry in self.ledger.standing(self._rollout.name) if entry.state == "passed"]
+
+    def open_stage(self) -> StageEntry | None:
+        """Return the stage that was entered and not left; None where there is none."""
         standing = self.ledger.standing(self._rollout.name)
-        return bool(standing) and standing[-1].position > self._rollout.position(target)
+        return standing[-1] if standing and standing[-1].state == "entered" else None
 
     def stands_at(self) -> str:
         """Return the last stage that was passed and not undone."""
-        passed = [entry.stage for entry in self.ledger.standing(self._rollout.name) if entry.state == "passed"]
-        return passed[-1] if passed else DISABLED
+        return (self.passed() or [DISABLED])[-1]
 
     def seeds(self) -> Iterator[tuple[str, Callable[[datetime], seed.Seeds]]]:
         """Yield what is declared for each table: its name as a step, and how to load it as of some time."""

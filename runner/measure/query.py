@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from runner.errors import StepFailed
@@ -22,10 +23,13 @@ def ask(reader: Backend, metric: Metric, seconds: float, monotonic: Callable[[],
     """
     try:
         with reader.deadline(seconds, monotonic):
-            value = reader.scalar(metric.query or "")
+            rows = list(islice(reader.stream(metric.query or ""), 2))
     except StepFailed as failure:
         cause = failure.problems[0].what
         return Sample(metric.name, (), 0, error=f"no answer within {seconds:g} s" if "interrupted" in cause else cause)
+    if len(rows) > 1 or any(len(row) > 1 for row in rows):
+        return Sample(metric.name, (), 0, error="the query gives more than one number")
+    value = rows[0][0] if rows else None
     if value is None:
         return Sample(metric.name, (), 0)
     if isinstance(value, str | bytes):

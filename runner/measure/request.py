@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SUCCESS = range(200, 300)
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_MIB = 8
+LONGEST_ID = 200
 FIRST_PAUSE_S = 0.05
 """How long to wait before the second attempt; before each further one twice as long."""
 CAUSES: tuple[tuple[type[Exception], str, bool], ...] = (
@@ -133,7 +135,13 @@ def _props(content: Any) -> tuple[tuple[str, ...] | None, int | None]:
     if not isinstance(found, list):
         return None, None
     ids = (prop.get("id") for prop in found if isinstance(prop, dict))
-    return tuple(str(known) for known in ids if known is not None), len(found)
+    return tuple(_id(known) for known in ids if known is not None), len(found)
+
+
+def _id(known: Any) -> str:
+    """Return the id of a prop as text that a database takes: what is no Unicode is replaced, what is long is hashed."""
+    text = str(known).encode("utf-8", "replace")
+    return text.decode() if len(text) <= LONGEST_ID else sha256(text).hexdigest()
 
 
 async def _attempt(session: aiohttp.ClientSession, target: Target, url: str) -> _Reply:
@@ -170,7 +178,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _content(content_type: str, body: bytes) -> Any:
-    if content_type != "application/json" and not content_type.endswith("+json"):
+    if not body or (content_type != "application/json" and not content_type.endswith("+json")):
         return None
     try:
         return json.loads(body)

@@ -23,7 +23,7 @@ def _line(run: Run, entries: list[StageEntry]) -> dict[str, Any]:
         "environment": run.environment,
         "started_at": run.started_at,
         "finished_at": run.finished_at,
-        "message": run.message,
+        "message": run.message or run.stopped,
     }
 
 
@@ -36,5 +36,6 @@ def text(found: dict[str, dict[str, Any]]) -> str:
         f" target {line['target_stage']}, ended at {line['final_stage'] or '(not finished)'};"
         f" completed {', '.join(line['completed_stages']) or 'none'}"
         + (f"; failed {', '.join(line['failed_stages'])}" if line["failed_stages"] else "")
+        + (f"\n    {line['message']}" if line["message"] else "")
         for run, line in found.items()
     )

@@ -10,15 +10,21 @@ if TYPE_CHECKING:
 
     from runner.events import Event, Sink
 
-BAR = 20
+BAR = 12
 QUIET = {"row.shadowed", "provider.activated"}
 """Told one by one to the log; a terminal shows their sum with the stage."""
 
 
 def view(stream: TextIO) -> Sink:
     """Return a sink that draws a run on the terminal behind *stream*."""
+    failing: set[tuple[Any, ...]] = set()
 
     def draw(event: Event) -> None:
+        if event.name == "probe.failed":
+            cause = tuple(event.fields.get(name) for name in ("stage", "provider", "cause"))
+            if cause in failing:
+                return
+            failing.add(cause)
         if event.name == "tick.recorded":
             stream.write(f"\r\x1b[K{_tick(event.fields)}")
         elif event.name not in QUIET:
@@ -37,7 +43,9 @@ def _tick(fields: dict[str, Any]) -> str:
             metric = name.partition(".")[0]
             highest[metric] = max(value, highest.get(metric, value))
     figures = "  ".join(f"{name} {value:.4g}" for name, value in highest.items())
-    line = f"{'':<8} {fields['stage']} [{bar:<{BAR}}] {fields['tick']}/{fields['ticks']}  {figures}"
+    extra = f" +{fields['tick'] - fields['ticks']}" if fields["tick"] > fields["ticks"] else ""
+    tick = f"{min(fields['tick'], fields['ticks'])}/{fields['ticks']}{extra}"
+    line = f"{fields['stage']} [{bar:<{BAR}}] {tick}  {figures}"
     return line[: get_terminal_size().columns - 1]
 
 
@@ -61,6 +69,8 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run.walked_back": lambda f: f"walked back to {f['final_stage']}, verified",
     "run.interrupted": lambda _: "stopped at a safe point",
     "run.failed": lambda f: f"failed: {f['problems'][0]['what']}",
+    "run.stuck": lambda f: f"stuck: {f['conflicts']} values were changed by others",
+    "run.aborted": lambda f: f"aborted; at {f['stage']}",
     "run.refused": lambda f: f"refused: {f['problems'][0]['what']}",
     "migration.applied": lambda f: f"migration {f['version']}_{f['name']} applied",
     "seed.applied": lambda f: f"{f['step']}: {f['added']} added, {f['changed']} changed, {f['left']} left as they are",
@@ -72,5 +82,7 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "stage.undone": lambda f: f"{f['stage']} taken back: {f['rows']} rows restored, compared by digest",
     "shadow.rolled_back": lambda f: f"{f['updates']} updates and {f['refreshes']} refreshes tried and rolled back",
     "cache.refreshed": lambda f: f"{f['rows']} cache entries refreshed",
-    "probe.failed": lambda f: f"{f['provider']}/{f['sport']}: {f['cause']}",
+    "probe.failed": lambda f: f"{f['provider']} (first {f['sport']}): {f['cause']}",
+    "threshold.warned": lambda f: f"{f['stage']} warns: {f['warning']}",
+    "metric.failed": lambda f: f"{f['metric']} could not be measured: {f['cause']}",
 }

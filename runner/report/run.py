@@ -102,7 +102,8 @@ def _did(stage: dict[str, Any]) -> str:
 
 def _measured(stage: dict[str, Any]) -> Iterator[str]:
     """Say what a stage measured, each metric once; of one that is judged by provider, the highest."""
-    yield f"{stage['targets']} providers"
+    by_stand_in = f" ({stage['stand_in']} answered by the stand-in)" if stage.get("stand_in") else ""
+    yield f"{stage['targets']} providers{by_stand_in}"
     by_metric: dict[str, list[dict[str, Any]]] = {}
     for verdict in stage["metrics"]:
         by_metric.setdefault(verdict["metric"], []).append(verdict)
@@ -112,11 +113,13 @@ def _measured(stage: dict[str, Any]) -> Iterator[str]:
             yield f"{metric} {top['verdict']}"
             continue
         count, subject = top["observations"], f" at {top['subject']}, the highest" if top["subject"] else ""
+        mark = "" if top["verdict"] == "pass" else f" [{top['verdict']}]"
         if metric.endswith("_pct") and count > 1:
-            yield f"{metric} {top['value']:g} % ({round(top['value'] * count / 100)} of {count})"
+            yield f"{metric} {top['value']:g} % ({round(top['value'] * count / 100)} of {count}){mark}"
         else:
             samples = sum(verdict["observations"] for verdict in found)
-            yield f"{metric} {top['value']:.4g}{subject} ({samples} samples)"
+            noun = "sample" if samples == 1 else "samples"
+            yield f"{metric} {top['value']:.4g}{subject} ({samples} {noun}){mark}"
 
 
 def _short(digest: str) -> str:

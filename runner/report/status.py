@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runner.config.model import Rollout
     from runner.store.backend import Backend, Row
-    from runner.store.ledger import Ledger
+    from runner.store.ledger import Ledger, Run, StageEntry
 
 VERSION = 1
 
@@ -40,15 +40,27 @@ def facts(rollout: Rollout, backend: Backend | None, ledger: Ledger | None, now:
     holder = lock.holder(backend)
     found |= {
         "stage": passed[-1] if passed else DISABLED,
-        "open_stage": next((entry.stage for entry in standing if entry.state == "entered"), None),
+        "open": next((_entry(ledger, entry) for entry in standing if entry.state == "entered"), None),
         "migrations_applied": len(ledger.migrations()),
-        "run": {"id": run.id, "state": run.state, "target_stage": run.target_stage, "message": run.message}
-        if run
-        else None,
+        "run": _brief(run) if run else None,
         "holder": {**holder._asdict(), "is_gone": holder.is_gone} if holder else None,
         **_tables(backend, now),
     }
     return found
+
+
+def _entry(ledger: Ledger, entry: StageEntry) -> dict[str, Any]:
+    return {"stage": entry.stage, "ticks": entry.ticks, "metrics": ledger.verdicts(entry.id)}
+
+
+def _brief(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "state": run.state,
+        "target_stage": run.target_stage,
+        "message": run.message,
+        "stopped": run.stopped,
+    }
 
 
 def _tables(backend: Backend, now: datetime) -> dict[str, Row | None]:
@@ -76,7 +88,7 @@ def _tables(backend: Backend, now: datetime) -> dict[str, Row | None]:
 def text(found: dict[str, Any], where: str, command: str) -> str:
     """Write where a rollout stands for people; *command* is what leads on."""
     rows = [
-        ("stands at", found["stage"] + (f", in {found['open_stage']}" if found.get("open_stage") else "")),
+        ("stands at", found["stage"] + (f", in {_open(found['open'])}" if found.get("open") else "")),
         ("last run", _run(found["run"])),
         ("migrations", f"{found['migrations_applied']} of {found['migrations_declared']} applied"),
     ]
@@ -89,12 +101,17 @@ def text(found: dict[str, Any], where: str, command: str) -> str:
     return "\n".join([f"{found['rollout']} on {where}", *(f"  {name:<12}{value}" for name, value in rows)])
 
 
+def _open(entry: dict[str, Any]) -> str:
+    waiting = [f"{row['metric']} {row['subject']}".strip() for row in entry["metrics"] if row["verdict"] != "pass"]
+    missing = f" (not passing: {', '.join(waiting)})" if waiting else ""
+    return f"{entry['stage']} after tick {entry['ticks']}{missing}"
+
+
 def _run(run: dict[str, Any] | None) -> str:
     if run is None:
         return "none yet"
-    return f"{run['id']} {run['state']}, target {run['target_stage']}" + (
-        f": {run['message']}" if run["message"] else ""
-    )
+    why = run["message"] or run["stopped"]
+    return f"{run['id']} {run['state']}, target {run['target_stage']}" + (f": {why}" if why else "")
 
 
 def _lock(holder: dict[str, Any] | None) -> str:
@@ -105,14 +122,18 @@ def _lock(holder: dict[str, Any] | None) -> str:
 
 
 def _next(found: dict[str, Any], command: str) -> str:
-    run = found["run"]
+    run, coming = found["run"], found["next"]
     if found["holder"] and not found["holder"]["is_gone"]:
         return "a runner is at work"
     if run and run["state"] == "stuck":
         return f"`{command}` tries the rollback again, `runner abort` leaves things as they are"
+    if coming["apply"] == "refuses":
+        return f"`{command}` would refuse: {coming['problems'][0]['what']}"
     if run and run["state"] not in {"completed", "rolled_back", "aborted"}:
         return f"`{command}` goes on with this run"
-    ahead = found["stages"][found["stages"].index(found["stage"]) + 1 :] if found["stage"] in found["stages"] else None
-    if ahead is None:
-        ahead = found["stages"]
-    return f"`{command}` goes on at {ahead[0]}" if ahead else "nothing: the last stage is reached"
+    if coming["apply"] == "nothing":
+        left = coming["undeclared"]
+        return f"nothing; {len(left)} rows stand that are declared no more" if left else "nothing: all is as declared"
+    stages = found["stages"]
+    ahead = stages[stages.index(found["stage"]) + 1 :] if found["stage"] in stages else stages
+    return f"`{command}` goes on at {ahead[0]}" if ahead else f"`{command}` brings the database to what is declared"

@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import Problem, StepFailed
-from runner.store.digest import canonical, of_rows
+from runner.store.digest import canonical, of_rows, read_back
 from runner.store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -118,6 +118,10 @@ class Changes:
         )
         return found
 
+    def claimed(self, table: Table) -> dict[Key, Claim]:
+        """Return every row of *table* that the stage has claimed, as it was found and as it was written."""
+        return self._claims(table.name)
+
     def claimed_digest(self) -> str:
         """Return one digest over all rows that the stage has claimed, as they were then."""
         return of_rows(
@@ -169,7 +173,7 @@ class Changes:
 
     def _claims(self, table: str) -> dict[Key, Claim]:
         return {
-            tuple(json.loads(key)): Claim(json.loads(found), json.loads(before), json.loads(after))
+            tuple(json.loads(key)): Claim(read_back(found), read_back(before), read_back(after))
             for key, found, before, after in self._backend.stream(
                 "SELECT row_key, claimed_json, before_json, after_json FROM runner_changes"
                 " WHERE stage_id = :stage_id AND table_name = :table",
@@ -208,12 +212,13 @@ class Changes:
                 continue
             ours = {name: now[name] for name in claim.before if now[name] == claim.after[name] != claim.before[name]}
             for name in (*claim.before, *(claim.found.keys() - claim.before.keys())):
-                conflict = Conflict(table.name, key, name, claim.after.get(name), now[name], claim.found.get(name))
-                if name in ours or name in table.bookkeeping:
+                value = claim.before[name] if name in ours else now[name]
+                conflict = Conflict(table.name, key, name, claim.after.get(name), value, claim.found.get(name))
+                if name in table.bookkeeping:
                     continue
-                if name in claim.before and now[name] != claim.before[name]:
-                    (noticed if now[name] in goals.get((key, name), ()) else conflicts).append(conflict)
-                elif now[name] != claim.found.get(name, now[name]):
+                if name in claim.before and value != claim.before[name]:
+                    (noticed if value in goals.get((key, name), ()) else conflicts).append(conflict)
+                elif value != claim.found.get(name, value):
                     noticed.append(conflict)
             if ours:
                 changes.append(Change(table.name, key, ours, {name: claim.before[name] for name in ours}))
@@ -229,7 +234,7 @@ def _goals(backend: Backend, stages: Iterable[int], table: str) -> dict[tuple[Ke
             "SELECT row_key, before_json FROM runner_changes WHERE stage_id = :stage_id AND table_name = :table",
             {"stage_id": stage_id, "table": table},
         ):
-            for name, value in json.loads(before).items():
+            for name, value in read_back(before).items():
                 goals.setdefault((tuple(json.loads(key)), name), []).append(value)
     return goals
 
@@ -261,7 +266,7 @@ def follow(backend: Backend, table: Table, written: Iterable[Change]) -> None:
         change = by_key.get(tuple(json.loads(row_key)))
         if change is None:
             continue
-        before, after = json.loads(before_json), json.loads(after_json)
+        before, after = read_back(before_json), read_back(after_json)
         claimed = {*json.loads(claimed_json), *after}
         news = {
             name: value for name, value in change.after.items() if name in claimed and (change.key, name) not in told

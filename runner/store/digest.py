@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+def _plain(value: Any) -> Any:
+    return {BLOB: value.hex()} if isinstance(value, bytes) else str(value)
+
+
+def read_back(text: str) -> Any:
+    """Return what `canonical` wrote; bytes are bytes again."""
+    return json.loads(text, object_hook=_bytes)
+
+
+def _bytes(found: dict[str, Any]) -> Any:
+    return bytes.fromhex(found[BLOB]) if found.keys() == {BLOB} else found
+
+
+BLOB = "$blob"
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
 
 
 def canonical(value: Any) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from contextlib import contextmanager
 from datetime import UTC
 from functools import cached_property
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from runner.config.model import Migration, Statement
     from runner.store.backend import Row
 
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 1.0
+PATIENCE_S = 20.0
+"""An application may write for so long before the runner gives up waiting for its turn."""
 KEEPING = ("CREATE", "INSERT", "UPDATE", "DELETE", "SELECT", "WITH")
 """
 Statements that begin so leave every schema object that stood before: after them only what is new is read. A thousand
@@ -89,8 +92,6 @@ class SqliteBackend:
                 self._conn.execute("PRAGMA journal_mode=WAL")
             self._conn.execute("PRAGMA foreign_keys=ON")
             self._conn.execute("PRAGMA synchronous=FULL")
-            if read_only:
-                self._conn.execute("PRAGMA query_only=ON")
             self._conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     @cached_property
@@ -102,8 +103,7 @@ class SqliteBackend:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with self._explained:
-            self._conn.execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
             yield
             with self._explained:
@@ -113,6 +113,19 @@ class SqliteBackend:
             if self._conn.in_transaction:
                 self._conn.execute("ROLLBACK")
             raise
+
+    def _begin(self) -> None:
+        """Take the write lock; wait for it in short turns, between which signals are heard."""
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._conn.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
+                    with self._explained:
+                        raise
+            else:
+                return
 
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
@@ -168,6 +181,14 @@ class SqliteBackend:
 
     def run(self, migration: Migration, statements: tuple[Statement, ...]) -> None:
         inside = self._conn.in_transaction
+        try:
+            self._run(migration, statements, inside=inside)
+        finally:
+            if not (inside or self._conn.in_transaction):  # a PRAGMA outside of a transaction would last
+                self._conn.execute("PRAGMA foreign_keys=ON")
+                self._conn.execute("PRAGMA synchronous=FULL")
+
+    def _run(self, migration: Migration, statements: tuple[Statement, ...], *, inside: bool) -> None:
         self._only_added = all(statement.sql.lstrip()[:6].upper().startswith(KEEPING) for statement in statements)
         for statement in statements:
             try:
@@ -191,8 +212,8 @@ class SqliteBackend:
 
     def holds(self, statement: Statement) -> bool:
         with self._explained:
-            row = self._conn.execute(statement.sql).fetchone()
-        return bool(row and row[0])
+            rows = self._conn.execute(statement.sql).fetchmany(2)
+        return len(rows) == 1 and len(rows[0]) == 1 and isinstance(rows[0][0], int | float) and bool(rows[0][0])
 
     def tables(self) -> set[str]:
         return {row[0] for row in self.stream("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -219,7 +240,9 @@ class SqliteBackend:
         return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
     def reader(self) -> SqliteBackend:
-        return SqliteBackend(self.path, read_only=True)
+        reader = SqliteBackend(self.path, read_only=True)
+        reader._conn.set_authorizer(_only_read)
+        return reader
 
     @contextmanager
     def deadline(self, seconds: float, monotonic: Callable[[], float]) -> Iterator[None]:
@@ -235,6 +258,12 @@ class SqliteBackend:
         self._conn.close()
 
 
+def _only_read(action: int, *_: object) -> int:
+    """Let a statement read and nothing else: no ATTACH, no PRAGMA, no transaction that would freeze what is seen."""
+    reading = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+    return sqlite3.SQLITE_OK if action in reading else sqlite3.SQLITE_DENY
+
+
 def _where(migration: Migration, statement: Statement) -> Where:
     return Where(os.path.relpath(migration.path), statement.line)
 
@@ -248,7 +277,7 @@ def _make_file(path: Path) -> bool:
 def _advice(errorname: str) -> str | None:
     """Return what to do about an SQLite error, by its symbolic name."""
     for prefix, advice in {
-        "SQLITE_BUSY": f"another process held the database for over {BUSY_TIMEOUT_S:.0f} s; run the same command again",
+        "SQLITE_BUSY": f"another process held the database for {PATIENCE_S:.0f} s; run the same command again",
         "SQLITE_FULL": "make room on the disk and run the same command again; nothing is half done",
         "SQLITE_READONLY": "give this user the right to write the file and its folder",
         "SQLITE_CANTOPEN": "check the path and the rights on its folder",

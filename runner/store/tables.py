@@ -11,7 +11,8 @@ class Table(NamedTuple):
 
     `key` is the natural key. `seeded` are written by seeds whenever they differ, `first` by seeds only where the row is
     new. `switched` are what a stage decides, `live` what probes keep true. `bookkeeping` are restored where nobody else
-    touched them, and never a reason to call a row changed. `expires` says that rows have a time to live, `ours` is the
+    touched them, and never a reason to call a row changed. `parents` are columns whose values stand in another
+    table: (column, table, its column). `expires` says that rows have a time to live, `ours` is the
     SQL condition under which a row of table t is not the application's own.
     """
 
@@ -22,6 +23,7 @@ class Table(NamedTuple):
     switched: tuple[str, ...]
     live: tuple[str, ...] = ()
     bookkeeping: tuple[str, ...] = ("updated_at",)
+    parents: tuple[tuple[str, str, str], ...] = ()
     expires: bool = False
     ours: str | None = None
 
@@ -32,6 +34,7 @@ PROVIDER_STATES = Table(
     seeded=("poll_interval_seconds", "timeout_seconds", "max_retries", "capabilities"),
     first=("status", "is_enabled"),
     switched=("status", "is_enabled"),
+    parents=(("provider_name", "providers", "name"), ("sport", "sports", "code")),
     live=(
         "last_fetch_attempt",
         "last_successful_fetch",

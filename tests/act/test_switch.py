@@ -5,6 +5,7 @@ from ground import NOON, dump, entry, provider, targets
 
 from runner.act import seed, switch
 from runner.config.model import RefreshSelector
+from runner.store.changes import Claim
 
 STUB, DRAFTKINGS = provider("stub", status="ACTIVE"), provider()
 BETMGM = provider("betmgm", enabled=False)
@@ -41,27 +42,30 @@ def claim(changes, wanted=ALL, *, with_live_columns=False):
 def test_claimed_rows_are_told_as_they_stand(seeded, changes):
     seen = claim(changes, targets(DRAFTKINGS, provider("fanduel")))
 
-    assert {("draftkings", sport): {"status": "INACTIVE", "is_enabled": 1} for sport in DRAFTKINGS.sports} == seen
+    assert {("draftkings", sport): {"status": "INACTIVE", "is_enabled": 1} for sport in DRAFTKINGS.sports} == {
+        key: row.found for key, row in seen.items()
+    }
 
 
 def test_live_columns_are_claimed_where_they_will_be_written(changes):
     seen = claim(changes, with_live_columns=True)
 
-    assert {"total_requests": 0, "last_error": None}.items() <= seen["stub", "MLB"].items()
+    assert {"total_requests": 0, "last_error": None}.items() <= seen["stub", "MLB"].found.items()
 
 
 @pytest.mark.parametrize(
-    ("row", "is_on"),
+    ("found", "after", "is_settled"),
     [
-        ({"status": "ACTIVE", "is_enabled": 1}, True),
-        ({"status": "ACTIVE", "is_enabled": True, "total_requests": 7}, True),
-        ({"status": "ACTIVE", "is_enabled": 0}, False),
-        ({"status": "INACTIVE", "is_enabled": 1}, False),
-        ({"status": "ERROR", "is_enabled": 1}, False),
+        ({"status": "ACTIVE", "is_enabled": 1}, {}, True),
+        ({"status": "ACTIVE", "is_enabled": True, "total_requests": 7}, {}, True),
+        ({"status": "ACTIVE", "is_enabled": 0}, {}, False),
+        ({"status": "INACTIVE", "is_enabled": 1}, {}, False),
+        ({"status": "ERROR", "is_enabled": 1}, {"total_requests": 1}, False),
+        ({"status": "INACTIVE", "is_enabled": 1}, {"status": "ACTIVE"}, True),  # switched on once is enough
     ],
 )
-def test_a_provider_is_on_when_it_is_active_and_enabled(row, is_on):
-    assert is_on is switch.is_on(row)
+def test_a_provider_is_settled_when_it_was_on_or_has_been_switched_on(found, after, is_settled):
+    assert is_settled is switch.is_settled(Claim(found, {}, after))
 
 
 def test_activation_switches_on_what_is_not_on_yet(seeded, changes):

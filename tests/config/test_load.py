@@ -126,8 +126,20 @@ def test_a_limit_in_a_row_replaces_the_limit_of_all_failures(edited):
     assert (stages[0].thresholds[1].failure_limit, stages[0].thresholds[1].consecutive_failure_limit) == (0, None)
 
 
-def test_the_first_environment_is_the_default(rollout, edited):
-    production = edited(environment="production", DATABASE_URL="sqlite:////srv/odds.db")
+NAMES = ("STUB", "DRAFTKINGS", "FANDUEL", "PRIZEPICKS", "BETMGM", "THEODDS", "SPORTSRADAR")
+ADDRESSES = {f"{name}_URL": "https://odds.example/{sport}" for name in NAMES}
+
+
+def test_production_refuses_the_stand_in(edited):
+    with pytest.raises(InvalidConfig) as caught:
+        edited(environment="production", DATABASE_URL="sqlite:///a.db", **{**ADDRESSES, "FANDUEL_URL": ""})
+
+    [problem] = caught.value.problems
+    assert "fanduel has no endpoint, and production refuses the stand-in" == problem.what
+
+
+def test_local_is_the_default(rollout, edited):
+    production = edited(environment="production", DATABASE_URL="sqlite:////srv/odds.db", **ADDRESSES)
 
     assert (
         rollout.environment.name,
@@ -146,7 +158,7 @@ def test_a_variable_of_another_environment_may_be_unset(edited):
     other = edited(
         (
             "rollout.yaml",
-            'production: {database: "${DATABASE_URL}"}',
+            'production: {database: "${DATABASE_URL}", stand_in: refused}',
             'production:\n    database: "${DATABASE_URL}"\n    speed: ${SPEED}',
         )
     )

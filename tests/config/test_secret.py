@@ -14,7 +14,7 @@ from runner.config.secret import masked, without_secrets
         ),
         ("https://user@odds.example/", "https://user@odds.example/"),
         ("${DRAFTKINGS_URL:-}", "${DRAFTKINGS_URL:-}"),
-        ("https://${USER}:${PASSWORD}@odds.example/", "https://${USER}:***@odds.example/"),
+        ("https://${USER}:${PASSWORD}@odds.example/", "***"),
         ("https://odds.example:port/s3cret", "***"),
         ("", ""),
     ],
@@ -37,6 +37,39 @@ def test_what_is_stored_of_a_config_holds_no_literal_secret():
     stored = without_secrets(declared)
 
     assert "s3cret" not in str(stored)
+    assert "https://u:***@h/***" == stored["providers"]["providers"][0]["endpoint"]
     assert {"X": "***", "Y": "${TOKEN}"} == stored["providers"]["providers"][0]["headers"]
     assert {"name": "b"} == stored["providers"]["providers"][1]
     assert "s3cret" in str(declared), "what was declared is left as it is"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "shown"),
+    [
+        ("", ""),
+        ("${DRAFTKINGS_URL}", "${DRAFTKINGS_URL}"),
+        ("${DRAFTKINGS_URL:-}", "${DRAFTKINGS_URL:-}"),
+        ("${DRAFTKINGS_URL:-http://u:s3cret@h/}", "***"),
+        ("${BASE}/odds?api_key=s3cret", "***"),
+        ("https://odds.example/s3cret/{sport}", "https://odds.example/***"),
+    ],
+)
+def test_of_an_endpoint_no_more_than_the_host_is_stored(endpoint, shown):
+    declared = {
+        "rollout": {"environments": {}},
+        "providers": {"providers": [{"name": "a", "endpoint": endpoint}]},
+        "caches": {},
+    }
+
+    assert shown == without_secrets(declared)["providers"]["providers"][0]["endpoint"]
+
+
+@pytest.mark.parametrize("value", ["${SCHEME:-Bearer} s3cret", "Bearer ${TOKEN}", "${TOKEN:-s3cret}"])
+def test_a_header_is_stored_only_where_it_is_a_variable(value):
+    declared = {
+        "rollout": {"environments": {}},
+        "providers": {"providers": [{"name": "a", "headers": {"X": value}}]},
+        "caches": {},
+    }
+
+    assert {"X": "***"} == without_secrets(declared)["providers"]["providers"][0]["headers"]

@@ -111,20 +111,20 @@ ROLLOUT = Rollout(
 
 
 @pytest.mark.parametrize(
-    ("at", "target", "expected"),
+    ("passed", "target", "expected"),
     [
-        ("disabled", "full", Route(forward=STAGES)),
-        ("disabled", "dark", Route(forward=STAGES[:1])),
-        ("dark", "partial", Route(forward=STAGES[1:3])),
-        ("full", "full", Route()),
-        ("disabled", "disabled", Route()),
-        ("full", "partial", Route(back_to="partial")),
-        ("full", "disabled", Route(back_to="disabled")),
-        ("dark", "disabled", Route(back_to="disabled")),
+        ((), "full", Route(forward=STAGES)),
+        ((), "dark", Route(forward=STAGES[:1])),
+        (("dark",), "partial", Route(forward=STAGES[1:3])),
+        (("dark", "shadow", "partial", "full"), "full", Route()),
+        ((), "disabled", Route()),
+        (("dark", "shadow", "partial", "full"), "partial", Route(back_to="partial")),
+        (("dark", "shadow", "partial", "full"), "disabled", Route(back_to="disabled")),
+        (("dark",), "disabled", Route(back_to="disabled")),
     ],
 )
-def test_the_route_leads_forward_back_or_nowhere(at, target, expected):
-    assert expected == route(ROLLOUT, at, target)
+def test_the_route_leads_forward_back_or_nowhere(passed, target, expected):
+    assert expected == route(ROLLOUT, passed, target)
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,27 @@ def test_a_route_to_where_one_stands_is_none(way, is_one):
     assert is_one is bool(way)
 
 
-def test_a_stage_that_is_no_longer_declared_is_refused():
+@pytest.mark.parametrize(
+    ("passed", "target", "what"),
+    [
+        (("canary",), "full", "the database stands at stage canary, which is no longer declared"),
+        (
+            ("dark", "partial", "shadow"),
+            "full",
+            "the stages were passed as dark, partial, shadow, and are declared in an",
+        ),
+        (("dark", "partial"), "shadow", "shadow was never passed, and partial after it was"),
+    ],
+)
+def test_stages_that_do_not_fit_what_was_passed_are_refused(passed, target, what):
     with pytest.raises(Mismatch) as caught:
-        route(ROLLOUT, "canary", "full")
+        route(ROLLOUT, passed, target)
 
-    assert str(caught.value) == (
-        "error: the database stands at stage canary, which config/rollout.yaml no longer declares\n"
-        "  at config/rollout.yaml\n"
-        "  fix: declare canary again, walk back with --target-stage disabled, and then take it out"
-    )
+    [problem] = caught.value.problems
+    assert problem.what.startswith(what)
+    assert "declare the stages as they were, or begin anew: walk back with --target-stage disabled" == problem.fix
+
+
+@pytest.mark.parametrize("passed", [("canary",), ("dark", "partial", "shadow"), ("full",)])
+def test_there_is_always_a_way_back_to_the_start(passed):
+    assert Route(back_to="disabled") == route(ROLLOUT, passed, "disabled")

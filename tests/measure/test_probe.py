@@ -233,7 +233,6 @@ def test_any_wholly_read_answer_with_a_status_of_success_is_good(raw):
         (says(http(status="302 There", extra="Location: /\r\n")), "redirected to another address (HTTP 302)", 1),
         (says(http(status="308 There", extra="Location: /\r\n")), "redirected to another address (HTTP 308)", 1),
         (says(http(b'{"a": ')), "answer is not valid JSON", 1),
-        (says(http(b"")), "answer is not valid JSON", 1),
         (says(http(b"\xff\xfe\xfd")), "answer is not valid JSON", 1),
         (says(http(b"[" * 100_000)), "answer is not valid JSON", 1),
         (says(http(b"-", kind="application/problem+json")), "answer is not valid JSON", 1),
@@ -663,3 +662,20 @@ def answered(name, response_time_ms=None, error=None):
 )
 def test_answers_become_one_sample_for_each_provider_and_metric(metrics, answers, expected):
     assert samples(metrics, answers) == expected
+
+
+def test_an_empty_answer_is_a_good_one_whatever_it_says_it_is():
+    with serving(says(http(b""))) as server:
+        answer = ask(provider(server))
+
+    assert answer.ok
+    assert (answer.prop_ids, answer.prop_count) == (None, None)
+
+
+def test_ids_that_no_database_takes_are_made_so():
+    props = [{"id": "\ud800"}, {"id": "x" * 201}, {"id": 7}]
+    with serving(says(http(json.dumps({"props": props}).encode()))) as server:
+        answer = ask(provider(server))
+
+    strange, long, number = answer.prop_ids
+    assert (strange, len(long), number) == ("?", 64, "7")

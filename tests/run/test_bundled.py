@@ -140,7 +140,7 @@ def test_the_result_can_be_had_as_json(project):
     found = json.loads(result.stdout)
 
     assert (1, "completed", "dark_mode") == (found["version"], found["state"], found["final_stage"])
-    assert {"add": 28, "change": 0, "warm": 0, "leave": 0} == found["seeds"]["providers"]
+    assert {"add": 28, "change": 0, "warm": 0, "leave": 0, "undeclared": 0} == found["seeds"]["providers"]
     assert ["dark_mode"] == [stage["stage"] for stage in found["stages"]]
     assert "unchanged" == json.loads(project.run("apply", "--target-stage", "dark_mode", "--json").stdout)["state"]
 

@@ -108,8 +108,13 @@ def test_production_needs_its_variable(project):
 
 
 def test_an_environment_is_chosen_by_name(project):
+    names = ("STUB", "DRAFTKINGS", "FANDUEL", "PRIZEPICKS", "BETMGM", "THEODDS", "SPORTSRADAR")
+    addresses = {f"{name}_URL": "https://odds.example/{sport}" for name in names}
+
     result = project.run(
-        "apply", "--env", "production", "--target-stage", "disabled", DATABASE_URL="sqlite:///production.db"
+        *("apply", "--env", "production", "--target-stage", "disabled"),
+        DATABASE_URL="sqlite:///production.db",
+        **addresses,
     )
 
     assert 0 == result.exit_code

@@ -30,7 +30,7 @@ def test_a_terminal_sees_progress_and_no_json(project):
     os.close(ours)
 
     assert 0 == process.returncode
-    assert b"dark_mode [####################] 20/20" in shown
+    assert b"dark_mode [############] 20/20" in shown
     assert b"\r" in shown
     assert b'{"' not in shown
     assert "at dark_mode after" in stdout
