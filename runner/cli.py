@@ -283,7 +283,9 @@ def _events(clock: WallClock, log_file: Path | None, told: set[str]) -> Iterator
                 number = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             except OSError as error:
                 raise click.UsageError(f"cannot write the log file {log_file}: {error.strerror}") from error
-            sinks.append(_on_first_event(_json_lines, stack.enter_context(os.fdopen(number, "a", encoding="utf-8"))))
+            log = os.fdopen(number, "a", encoding="utf-8")
+            stack.callback(_close, log)
+            sinks.append(_on_first_event(_json_lines, log))
         yield Teller(clock.now, *sinks)
 
 
@@ -314,6 +316,11 @@ def _on_first_event(make: Callable[..., Sink], *arguments: Any) -> Sink:
             made[0] = _nowhere
 
     return write
+
+
+def _close(log: TextIO) -> None:
+    with contextlib.suppress(OSError):  # the disk is full: that was no reason to stop, and is none now
+        log.close()
 
 
 def _nowhere(event: Event) -> None:
