@@ -8,6 +8,7 @@ error into text and an exit code. Every command imports what it uses, and nothin
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -37,6 +38,7 @@ MANY = 6
 
 def main() -> None:
     """Run the command line and exit with one of `ExitCode`."""
+    gc.set_threshold(100_000, 20, 20)  # nearly all that is made while starting lives to the end: do not look so often
     try:
         code = cli.main(prog_name="runner", standalone_mode=False)
     except click.UsageError as wrong:
