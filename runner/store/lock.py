@@ -1,8 +1,8 @@
 """
 One runner at a time: a lease in the database itself, so that it holds on every engine.
 
-The lease is renewed, and thereby checked, inside every transaction that its holder commits: one that lost its lease can
-commit nothing. A holder on this very machine whose process is gone is not waited for; any other is, until its lease
+The lease is checked, and renewed, inside every transaction that its holder commits: one that lost its lease can commit
+nothing. A holder on this very machine whose process is gone is not waited for; any other is, until its lease
 ends.
 """
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from runner.store.backend import Backend
 
 LEASE_S = 30.0
+FRESH_S = 1.0
+"""A lease that was renewed so lately is only checked: a thousand small migrations do not write it a thousand times."""
 
 DDL = """
 CREATE TABLE IF NOT EXISTS runner_lock (
@@ -150,11 +152,12 @@ class Lock:
             self._backend.execute("DELETE FROM runner_lock WHERE holder = :holder", {"holder": self._token})
 
     def _renew(self) -> None:
-        renewed = self._backend.execute(
-            "UPDATE runner_lock SET expires_at = :expires_at WHERE holder = :holder",
-            {"expires_at": _end_of_lease(self._clock.now()), "holder": self._token},
-        )
-        if not renewed:
+        """Make sure that the lease is ours, and write its new end unless that was done a moment ago."""
+        if self._clock.monotonic() - self._renewed < FRESH_S:
+            ours = self._backend.scalar("SELECT holder FROM runner_lock") == self._token
+        else:
+            ours = self._extend()
+        if not ours:
             current = holder(self._backend)
             raise Locked(
                 Problem(
@@ -162,7 +165,14 @@ class Lock:
                     fix="nothing was written since; run the same command again when the other one is done",
                 )
             )
+
+    def _extend(self) -> bool:
+        renewed = self._backend.execute(
+            "UPDATE runner_lock SET expires_at = :expires_at WHERE holder = :holder",
+            {"expires_at": _end_of_lease(self._clock.now()), "holder": self._token},
+        )
         self._renewed = self._clock.monotonic()
+        return renewed > 0
 
 
 def _end_of_lease(now: datetime) -> str:
