@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runner.clock import Stop, WallClock
     from runner.config.model import Rollout
     from runner.engine.loop import Engine
+    from runner.engine.survey import Survey
     from runner.events import Event, Sink, Teller
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
@@ -177,7 +178,8 @@ def _next(rollout: Rollout, backend: Backend | None, now: datetime) -> dict[str,
         done = survey.is_done(None, now)
     except RunnerError as refusal:
         return {"apply": "refuses", "problems": [problem.plain() for problem in refusal.problems]}
-    return {"apply": "nothing" if done else "goes on", "undeclared": survey.undeclared}
+    found = "nothing" if done else "goes on"
+    return {"apply": found, "undeclared": survey.undeclared, "newer": survey.newer}
 
 
 @cli.command()
@@ -210,7 +212,7 @@ class Session(NamedTuple):
         survey = Survey(self.rollout, self.backend)
         done = survey.is_done(target, self.clock.now())
         if done:
-            self.print_outcome(None, survey.stands_at(), _declared(survey.undeclared))
+            self.print_outcome(None, survey.stands_at(), _declared(survey))
         return done
 
     def engine(self) -> Engine:
@@ -345,11 +347,20 @@ def _signals(stop: Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _declared(undeclared: list[str]) -> str:
-    if not undeclared:
-        return "all is as declared"
-    more = ", …" if len(undeclared) > MANY else ""
-    return f"{len(undeclared)} rows stand that are declared no more: {', '.join(undeclared[:MANY])}{more}"
+def _declared(survey: Survey) -> str:
+    """Say what is not as declared, though apply would not change it."""
+    said = []
+    if survey.undeclared:
+        said.append(f"{_rows(survey.undeclared)} that are declared no more")
+    if survey.newer:
+        said.append(
+            f"{_rows(survey.newer)} that were declared after the stage had been passed, and are not switched on"
+        )
+    return " and ".join(said) or "all is as declared"
+
+
+def _rows(keys: list[str]) -> str:
+    return f"there are {len(keys)} rows ({', '.join(keys[:MANY])}{', …' if len(keys) > MANY else ''})"
 
 
 def _load(config: Path, environment: str | None) -> Rollout:

@@ -168,7 +168,7 @@ def _migrations(path: Path, rollout: Document, engine: str | None) -> _Migration
         why = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder that can be read"
         what = f"the migrations folder {plain(shown_path(folder))} {why}"
         return _Migrations(problems=(named.problem(what, "correct the path, or create the folder"),))
-    shown = shown_path(folder)
+    shown = os.path.normpath(shown_path(folder))
     named_paths = [(file, os.path.join(shown, file.name)) for file in paths]  # noqa: PTH118  it is text to be shown
     migrations: list[Migration] = []
     problems = list(duplicate_versions(named_paths))

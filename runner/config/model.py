@@ -252,7 +252,7 @@ class Statement(NamedTuple):
 
 class Migration(NamedTuple):
     """
-    One migration file.
+    One migration file; `path` is what messages call it.
 
     `version` is the leading number of its name, as text; `checksum` is `sha256:` and the digest of its LF-normalised
     bytes. `verify` are queries that must each return one true value. With `in_transaction` False the one statement of

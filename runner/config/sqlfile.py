@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.config.duration import seconds
@@ -19,7 +20,6 @@ from runner.errors import Problem, Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
     from runner.config.model import Statement
 
@@ -78,7 +78,7 @@ def read_migration(path: Path, file: str) -> Migration:
         text = _normalised(decoded(raw, file))
     except Unreadable as error:
         raise InvalidMigration([error.problem]) from None
-    return _Reading(path, file, text).migration(named["version"], named["name"], checksum(raw))
+    return _Reading(file, text).migration(named["version"], named["name"], checksum(raw))
 
 
 def checksum(raw: bytes) -> str:
@@ -98,8 +98,7 @@ def _order(path: Path) -> tuple[float, str]:
 class _Reading:
     """One file being read; collects its problems."""
 
-    def __init__(self, path: Path, file: str, text: str) -> None:
-        self._path = path
+    def __init__(self, file: str, text: str) -> None:
         self._file = file
         self._text = text
         self._problems: list[Problem] = []
@@ -112,7 +111,7 @@ class _Reading:
         if self._problems:
             raise InvalidMigration(self._problems)
         up, down, verify = (statements[part] for part in SECTIONS)
-        return Migration(version, name, self._path, digest, up, down, verify, **options)
+        return Migration(version, name, Path(self._file), digest, up, down, verify, **options)
 
     def _refuse(self, what: str, line: int | None, fix: str) -> None:
         self._problems.append(Problem(what, Where(self._file, line), fix))

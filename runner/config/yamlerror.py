@@ -28,7 +28,7 @@ _SENTENCES = (
     (
         r"(?s)flow.*\$\{",
         "the bracket{since} ends too early: an unquoted ${{}} cannot stand inside it",
-        'quote it: "${{NAME}}"',
+        "quote it where text is wanted; for a number, write one key a line, without brackets",
     ),
     (
         "flow",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.act import seed
-from runner.config.model import DISABLED
+from runner.config.model import DISABLED, Mode
 from runner.decide import plan
 from runner.decide.machine import State
 from runner.errors import Mismatch, Problem, Where
+from runner.store.changes import Changes
 from runner.store.ledger import Ledger
+from runner.store.tables import PROVIDER_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from runner.config.model import Migration, Rollout
     from runner.store.backend import Backend
+    from runner.store.changes import Key
     from runner.store.ledger import StageEntry
 
 
@@ -29,6 +32,8 @@ class Survey:
         self.ledger = Ledger(backend)
         self.undeclared: list[str] = []
         """Rows that were seeded once and are declared no more; known after `is_done` found nothing to do."""
+        self.newer: list[str] = []
+        """Rows that the stage reached selects, but were declared after it had been passed; known likewise."""
 
     def is_done(self, target: str | None, now: datetime) -> bool:
         """
@@ -49,7 +54,18 @@ class Survey:
             if not declared.compare().is_none:
                 return False
             self.undeclared += declared.undeclared()
+        self.newer = self._newer_than_stage()
         return True
+
+    def _newer_than_stage(self) -> list[str]:
+        standing = [entry for entry in self.ledger.standing(self._rollout.name) if entry.mode == Mode.ACTIVE]
+        activate = self._rollout.stage(standing[-1].stage).activate if standing else None
+        if activate is None:
+            return []
+        claimed: set[Key] = set()
+        for entry in standing:
+            claimed |= Changes(self._backend, entry.id).claimed(PROVIDER_STATES).keys()
+        return ["/".join(target.key) for target in self._rollout.select(activate) if target.key not in claimed]
 
     def pending(self) -> list[Migration]:
         """Return the migrations that are still to be applied; Mismatch where history is not what is declared."""

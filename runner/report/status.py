@@ -121,6 +121,12 @@ def _lock(holder: dict[str, Any] | None) -> str:
     return f"held by process {holder['pid']} on {holder['host'].partition('/')[0]} since {holder['held_since']}{gone}"
 
 
+_LEFT = {
+    "undeclared": "stand that are declared no more",
+    "newer": "were declared after the stage had been passed, and are not switched on",
+}
+
+
 def _next(found: dict[str, Any], command: str) -> str:
     run, coming = found["run"], found["next"]
     if found["holder"] and not found["holder"]["is_gone"]:
@@ -132,8 +138,8 @@ def _next(found: dict[str, Any], command: str) -> str:
     if run and run["state"] not in {"completed", "rolled_back", "aborted"}:
         return f"`{command}` goes on with this run"
     if coming["apply"] == "nothing":
-        left = coming["undeclared"]
-        return f"nothing; {len(left)} rows stand that are declared no more" if left else "nothing: all is as declared"
+        left = [f"{len(coming[what])} rows {words}" for what, words in _LEFT.items() if coming[what]]
+        return f"nothing; {', '.join(left)}" if left else "nothing: all is as declared"
     stages = found["stages"]
     ahead = stages[stages.index(found["stage"]) + 1 :] if found["stage"] in stages else stages
     return f"`{command}` goes on at {ahead[0]}" if ahead else f"`{command}` brings the database to what is declared"

@@ -171,5 +171,24 @@ def test_rows_that_are_declared_no_more_are_told(project):
     again = project.run("apply", "--target-stage", "disabled")
 
     assert 0 == again.exit_code
-    assert "4 rows stand that are declared no more: sportsradar/MLB, sportsradar/NBA" in again.stdout
+    assert (
+        "4 rows (sportsradar/MLB, sportsradar/NBA, sportsradar/NFL, sportsradar/NHL) that are declared no more"
+        in again.stdout
+    )
     assert (4, 28) == project.on()
+
+
+def test_rows_that_were_declared_after_their_stage_are_told(project):
+    path = project.folder / "config/providers.yaml"
+    whole = path.read_text()
+    path.write_text(whole.split("  - name: sportsradar")[0])
+    project.run("apply")
+    path.write_text(whole)
+    assert 0 == project.run("apply").exit_code
+
+    again = project.run("apply")
+
+    assert (
+        "4 rows (sportsradar/MLB, sportsradar/NBA, sportsradar/NFL, sportsradar/NHL) that were declared" in again.stdout
+    )
+    assert "are not switched on" in project.run("status").stdout
