@@ -80,7 +80,8 @@ def _delay_s(value: str | None) -> float:
     try:
         return 1.5 if value is None else seconds(value)
     except ValueError:
-        raise NotAFault("has no duration after the =", "write a duration above 0 with its unit, such as slow=1500ms") from None
+        fix = "write a duration above 0 with its unit, such as slow=1500ms"
+        raise NotAFault("has no duration after the =", fix) from None
 
 
 def _status(value: str | None) -> int:
