@@ -51,11 +51,8 @@ def main() -> None:
         click.echo("stopped at once; the same command goes on from the last commit", err=True)
         code = ExitCode.INTERRUPTED
     except RunnerError as failure:
-        click.echo(str(failure))
+        _say(str(failure))
         code = failure.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.FAILED
     sys.exit(code or 0)
 
 
@@ -138,9 +135,9 @@ def validate(config: Path, environment: str | None, *, as_json: bool) -> int:
         "migrations": len(rollout.migrations),
     }
     if as_json:
-        click.echo(json.dumps({"version": 1, "valid": True, "digest": rollout.digest, **counts}))
+        _say(json.dumps({"version": 1, "valid": True, "digest": rollout.digest, **counts}))
     else:
-        click.echo(
+        _say(
             f"{config} is valid: {counts['providers']} providers in {counts['rows']} rows,"
             f" {counts['cache_entries']} cache entries, {counts['look_ups']} look-ups,"
             f" {counts['stages']} stages, {counts['migrations']} migrations"
@@ -163,7 +160,7 @@ def status(config: Path, environment: str | None, *, as_json: bool) -> int:
         found = report.facts(rollout, backend, ledger, now)
         found["next"] = _next(rollout, backend, now)
     command = f"runner apply {config}" + (f" --env {environment}" if environment else "")
-    click.echo(json.dumps(found) if as_json else report.text(found, _where(rollout), command))
+    _say(json.dumps(found) if as_json else report.text(found, _where(rollout), command))
     return ExitCode.DONE
 
 
@@ -192,7 +189,7 @@ def history(config: Path, environment: str | None, *, as_json: bool) -> int:
     rollout = _load(config, environment)
     with _reading(rollout) as backend:
         found = report.trail(Ledger(backend), rollout.name) if backend else {}
-    click.echo(json.dumps(found, indent=2) if as_json else report.text(found))
+    _say(json.dumps(found, indent=2) if as_json else report.text(found))
     return ExitCode.DONE
 
 
@@ -236,7 +233,7 @@ class Session(NamedTuple):
             name = self.rollout.name
             found = {"version": 1, "rollout": name, "run_id": None, "state": "unchanged", "final_stage": stage}
             said = f"{name} on {_where(self.rollout)}: nothing to do; it stands at {stage}, and {otherwise}"
-            click.echo(json.dumps(found) if self.as_json else said)
+            _say(json.dumps(found) if self.as_json else said)
             return
         from runner.report import run as report
         from runner.store.ledger import Ledger
@@ -244,7 +241,7 @@ class Session(NamedTuple):
         ledger = Ledger(self.backend)
         run = next(run for run in ledger.runs(self.rollout.name) if run.id == run_id)
         found = report.facts(ledger, run)
-        click.echo(json.dumps(found) if self.as_json else report.text(found, _where(self.rollout)))
+        _say(json.dumps(found) if self.as_json else report.text(found, _where(self.rollout)))
 
 
 @contextlib.contextmanager
@@ -398,9 +395,17 @@ def _where(rollout: Rollout) -> str:
     return f"{rollout.environment.name} ({masked(rollout.environment.database)})"
 
 
+def _say(text: str) -> None:
+    """Print a result. Where nobody takes it (a closed pipe, a full disk), the exit code still tells."""
+    try:
+        click.echo(text)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _print_problems(failure: RunnerError, *, as_json: bool) -> None:
     if as_json:
         problems = [problem.plain() for problem in failure.problems]
-        click.echo(json.dumps({"version": 1, "exit_code": failure.exit_code, "problems": problems}))
+        _say(json.dumps({"version": 1, "exit_code": failure.exit_code, "problems": problems}))
     else:
-        click.echo(str(failure))
+        _say(str(failure))

@@ -192,3 +192,21 @@ def test_rows_that_were_declared_after_their_stage_are_told(project):
         "4 rows (sportsradar/MLB, sportsradar/NBA, sportsradar/NFL, sportsradar/NHL) that were declared" in again.stdout
     )
     assert "are not switched on" in project.run("status").stdout
+
+
+@pytest.mark.parametrize("where", [">/dev/full", ">&-", "| head -c 1"])
+def test_a_result_that_nobody_takes_changes_nothing(project, where):
+    command = " ".join(project.command("apply", "--target-stage", "dark_mode"))
+
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} {where}"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert 0 == done.returncode
+    assert "Traceback" not in done.stderr
+    assert "dark_mode" == json.loads(project.run("status", "--json").stdout)["stage"]
