@@ -327,10 +327,10 @@ class Engine:
         """Take one stage back and compare; return what kept it from being exact."""
         with self._lock.transaction():
             undone = Changes(self._backend, entry.id).undo(stage.id for stage in older)
+            live.forget_props(self._backend, entry.id)
+            self._note(entry, undone.noticed)
             if not undone.conflicts:
-                live.forget_props(self._backend, entry.id)
                 self._close(run, entry, "undone")
-                self._note(entry, undone.noticed)
         for change in undone.noticed:
             self._tell("change.noticed", stage=entry.stage, **change._asdict())
         for change in undone.conflicts:
@@ -349,12 +349,14 @@ class Engine:
     def _note(self, entry: StageEntry, noticed: list[Conflict]) -> None:
         """Keep with the stage which values of its rows others had changed meanwhile."""
         if noticed:
-            summary = {**entry.summary, "changed_by_others": [str(change) for change in noticed]}
+            known = entry.summary.get("changed_by_others", [])
+            summary = {**entry.summary, "changed_by_others": [*known, *(str(change) for change in noticed)]}
             self._ledger.update_stage(entry.id, summary_json=canonical(summary))
 
     def _stick(self, run: Run, conflicts: list[Conflict]) -> NoReturn:
         """Write that a person is needed, and say for what."""
-        told = list(dict.fromkeys(str(conflict) for conflict in conflicts))
+        first = {(conflict.table, conflict.key, conflict.column): str(conflict) for conflict in reversed(conflicts)}
+        told = list(reversed(first.values()))
         more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
         what = f"the rollback is not exact: others changed {_count(told, 'value')} that it had to take back"
         with self._lock.transaction():

@@ -144,9 +144,7 @@ class Passage:
 
     def _claim(self, changes: Changes) -> None:
         """Claim the providers that this stage switches on, and learn which of them still wait for it."""
-        if self.stage.activate is None:
-            return
-        targets = tuple(self.desk.rollout.select(self.stage.activate))
+        targets = tuple(self.desk.rollout.select(self.stage.activate)) if self.stage.activate else ()
         recorded = self.targets if self.desk.rollout.probe.record else ()
         claimed = {target.key for target in (*targets, *recorded)}
         self.seen = switch.claim_providers(

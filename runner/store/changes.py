@@ -190,12 +190,42 @@ class Changes:
         value to what it was before one of them, and that is right too.
         """
         undone = Undone(0, [], [])
+        older = tuple(older)
         for table in TABLES:
             claims = self._claims(table.name)
             if claims:
                 goals = _goals(self._backend, older, table.name)
                 undone = self._put_back(table, claims, goals, undone)
+        if undone.conflicts:
+            self._keep_only(undone.conflicts)
         return undone
+
+    def _keep_only(self, conflicts: list[Conflict]) -> None:
+        """
+        Forget what is taken back by now, all but *conflicts*: the stage stands on, and will be asked for no more.
+
+        Older stages are taken back below it. Their values would otherwise be conflicts, when it is tried again.
+        """
+        left: dict[tuple[str, Key], set[str]] = {}
+        for conflict in conflicts:
+            left.setdefault((conflict.table, conflict.key), set()).add(conflict.column)
+        self._backend.execute_many(
+            "UPDATE runner_changes SET claimed_json = :claimed, before_json = :before, after_json = :after"
+            " WHERE stage_id = :stage_id AND table_name = :table AND row_key = :key",
+            [
+                {
+                    "stage_id": self._stage_id,
+                    "table": table.name,
+                    "key": canonical(key),
+                    "claimed": canonical({n: v for n, v in claim.found.items() if n in names}),
+                    "before": canonical({n: v for n, v in claim.before.items() if n in names}),
+                    "after": canonical({n: v for n, v in claim.after.items() if n in names}),
+                }
+                for table in TABLES
+                for key, claim in self._claims(table.name).items()
+                if GONE not in (names := left.get((table.name, key), set()))
+            ],
+        )
 
     def _put_back(
         self, table: Table, claims: dict[Key, Claim], goals: dict[tuple[Key, str], list[Any]], so_far: Undone

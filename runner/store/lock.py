@@ -109,16 +109,10 @@ class Lock:
     def take(self) -> None:
         """Take the lock at once; Locked says who has it."""
         now = self._clock.now()
+        self._refuse_another(now)  # without a lock of the database: its holder may be in a transaction that takes long
         with self._backend.transaction():
             self._backend.execute(DDL)
-            current = holder(self._backend)
-            if current and current.expires_at > timestamp(now) and not current.is_gone:
-                raise Locked(
-                    Problem(
-                        f"another runner works on this database: {current}",
-                        fix=f"wait until it is done; its lease ends at {current.expires_at} if it dies",
-                    )
-                )
+            self._refuse_another(now)
             self._backend.execute("DELETE FROM runner_lock")
             self._backend.execute(
                 "INSERT INTO runner_lock (id, holder, host, pid, process_started, held_since, expires_at)"
@@ -131,6 +125,16 @@ class Lock:
                     "held_since": timestamp(now),
                     "expires_at": _end_of_lease(now),
                 },
+            )
+
+    def _refuse_another(self, now: datetime) -> None:
+        current = holder(self._backend)
+        if current and current.expires_at > timestamp(now) and not current.is_gone:
+            raise Locked(
+                Problem(
+                    f"another runner works on this database: {current}",
+                    fix=f"wait until it is done; its lease ends at {current.expires_at} if it dies",
+                )
             )
 
     @contextmanager

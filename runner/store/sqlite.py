@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S = 1.0
 PATIENCE_S = 20.0
 """An application may write for so long before the runner gives up waiting for its turn."""
+OURS_IN_A_TRANSACTION = (
+    "ignore_check_constraints=OFF",
+    "query_only=OFF",
+    "trusted_schema=ON",
+    "locking_mode=NORMAL",
+    "writable_schema=OFF",
+)
+OURS = (*OURS_IN_A_TRANSACTION, "foreign_keys=ON", "synchronous=FULL")
+"""What a migration may set for itself is set back after it."""
 KEEPING = ("CREATE", "INSERT", "UPDATE", "DELETE", "SELECT", "WITH")
 """
 Statements that begin so leave every schema object that stood before: after them only what is new is read. A thousand
@@ -184,9 +193,9 @@ class SqliteBackend:
         try:
             self._run(migration, statements, inside=inside)
         finally:
-            if not (inside or self._conn.in_transaction):  # a PRAGMA outside of a transaction would last
-                self._conn.execute("PRAGMA foreign_keys=ON")
-                self._conn.execute("PRAGMA synchronous=FULL")
+            if any(statement.sql[:6].upper() == "PRAGMA" for statement in statements):
+                for setting in OURS_IN_A_TRANSACTION if self._conn.in_transaction else OURS:
+                    self._conn.execute(f"PRAGMA {setting}").close()
 
     def _run(self, migration: Migration, statements: tuple[Statement, ...], *, inside: bool) -> None:
         self._only_added = all(statement.sql.lstrip()[:6].upper().startswith(KEEPING) for statement in statements)

@@ -212,3 +212,59 @@ def test_the_way_back_needs_no_migration_and_writes_no_seed(project):
     assert [(0.5,)] == project.rows(
         "SELECT confidence FROM portfolio_rationales WHERE cache_key = 'correlation:MLB:hits'"
     )
+
+
+ALONE = "UPDATE provider_states SET status = ? WHERE provider_name = 'betmgm' AND sport = 'MLB'"
+
+
+@pytest.mark.parametrize("right", ["INACTIVE", "ACTIVE"])
+def test_a_person_resolves_a_conflict_by_either_value_and_the_way_back_goes_on(project, right):
+    project.run("apply", "--target-stage", "disabled")
+    before = project.tables()
+    project.run("apply")
+    project.write(ALONE, "MAINTENANCE")
+    stuck = project.run("apply", "--target-stage", "disabled")
+    project.write(ALONE, right)
+
+    again = project.run("apply")
+
+    assert (9, 0) == (stuck.exit_code, again.exit_code)
+    assert "others changed 1 value that it had to take back" in stuck.stdout
+    assert before == project.tables()
+
+
+def test_a_cache_entry_may_be_set_to_what_it_was_before_an_older_stage(project):
+    project.run("apply", "--target-stage", "shadow_mode")
+    [(seeded,)] = project.rows("SELECT expires_at FROM portfolio_rationales WHERE cache_key = 'player:lebron_james'")
+    project.run("apply")
+    change = "UPDATE portfolio_rationales SET expires_at = ? WHERE cache_key = 'player:lebron_james'"
+    project.write(change, "2031-01-01 00:00:00")
+    assert 9 == project.run("apply", "--target-stage", "disabled").exit_code
+
+    project.write(change, seeded)
+
+    assert 0 == project.run("apply").exit_code
+
+
+def test_an_active_stage_may_do_nothing_but_refresh(project):
+    project.edit(
+        "config/rollout.yaml",
+        r"    activate: \{priority: high\}\n    refresh: \{expiring_within: 1h\}",
+        "    refresh: all",
+    )
+
+    result = project.run("apply", "--target-stage", "partial_active")
+
+    assert 0 == result.exit_code, result.stdout
+    assert (4, 28) == project.on()
+
+
+def test_props_are_counted_again_after_an_abandoned_rollback(project):
+    project.run("apply")
+    project.write(ALONE, "MAINTENANCE")
+    project.run("apply", "--target-stage", "disabled")
+    project.run("abort")
+    project.write(ALONE, "INACTIVE")
+    project.run("apply")
+
+    assert [(1,)] == project.rows("SELECT min(unique_props_seen = last_prop_count) FROM provider_states")

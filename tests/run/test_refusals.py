@@ -193,3 +193,21 @@ def test_secrets_from_the_environment_are_never_told(project):
     assert secret not in everything
     assert secret.encode() not in project.database.read_bytes()
     assert secret not in (project.folder / "rollout.log").read_text()
+
+
+@pytest.mark.parametrize("options", ["", " transaction:false"])
+def test_what_a_migration_sets_for_itself_does_not_last(project, options):
+    (project.folder / "sql/sqlite/0004_lax.sql").write_text(
+        f"-- migrate:up{options}\nPRAGMA ignore_check_constraints=ON;\n-- migrate:verify\nSELECT true;\n"
+    )
+    (project.folder / "sql/sqlite/0005_wrong.sql").write_text(
+        "-- migrate:up\nINSERT INTO sports VALUES ('ZZZ');\n"
+        "INSERT INTO provider_states"
+        " (provider_name, sport, poll_interval_seconds, timeout_seconds, max_retries, status)"
+        " VALUES ('stub', 'ZZZ', 1, 1, 1, 'NONSENSE');\n"
+    )
+
+    refused = project.run("apply", "--target-stage", "disabled")
+
+    assert 1 == refused.exit_code
+    assert "CHECK constraint failed" in refused.stdout

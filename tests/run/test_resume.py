@@ -198,3 +198,19 @@ def test_it_runs_from_the_module_too():
     done = subprocess.run([sys.executable, "-m", "runner", "--version"], capture_output=True, text=True, check=True)
 
     assert done.stdout.startswith("runner, version ")
+
+
+def test_a_second_runner_need_not_wait_for_the_first_ones_long_transaction(project):
+    (project.folder / "sql/sqlite/0004_long.sql").write_text(
+        "-- migrate:up\nCREATE TABLE sums AS WITH RECURSIVE c (n) AS"
+        " (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1000000000) SELECT sum(n) AS total FROM c;\n"
+    )
+    with project.start("apply") as process:
+        for _ in range(3):
+            wait_for(process, "migration.applied")
+
+        second = project.run("apply")
+        process.kill()
+
+    assert 6 == second.exit_code
+    assert f"process {process.pid} on" in second.stdout
