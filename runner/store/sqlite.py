@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runner.config.model import Migration, Statement
     from runner.store.backend import Row
 
-BUSY_TIMEOUT_S = 1.0
+BUSY_TIMEOUT_S = 5.0
 PATIENCE_S = 20.0
 """An application may write for so long before the runner gives up waiting for its turn."""
 OURS_IN_A_TRANSACTION = (
@@ -98,7 +98,7 @@ class SqliteBackend:
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
             )
             if new:
-                self._conn.execute("PRAGMA journal_mode=WAL")
+                self._patiently("PRAGMA journal_mode=WAL")
             self._conn.execute("PRAGMA foreign_keys=ON")
             self._conn.execute("PRAGMA synchronous=FULL")
             self._conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -112,7 +112,7 @@ class SqliteBackend:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self._begin()
+        self._patiently("BEGIN IMMEDIATE")
         try:
             yield
             with self._explained:
@@ -123,12 +123,12 @@ class SqliteBackend:
                 self._conn.execute("ROLLBACK")
             raise
 
-    def _begin(self) -> None:
-        """Take the write lock; wait for it in short turns, between which signals are heard."""
+    def _patiently(self, sql: str) -> None:
+        """Run what takes a lock of the whole file; wait for it in turns, between which signals are heard."""
         give_up = time.monotonic() + PATIENCE_S
         while True:
             try:
-                self._conn.execute("BEGIN IMMEDIATE")
+                self._conn.execute(sql)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
                     with self._explained:
