@@ -8,6 +8,7 @@ error into text and an exit code. Every command imports what it uses, and nothin
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -45,14 +46,9 @@ def main() -> None:
     except click.UsageError as wrong:
         wrong.show()
         code = ExitCode.USAGE
-    except click.Abort:
-        code = ExitCode.INTERRUPTED
-    except KeyboardInterrupt:
+    except click.Abort:  # what click makes of a KeyboardInterrupt
         click.echo("stopped at once; the same command goes on from the last commit", err=True)
         code = ExitCode.INTERRUPTED
-    except RunnerError as failure:
-        _say(str(failure))
-        code = failure.exit_code
     sys.exit(code or 0)
 
 
@@ -75,11 +71,20 @@ def cli() -> None:
     """  # noqa: D301  click wants the backslash
 
 
-def config_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give *command* the config file, the environment and --json."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
-    command = click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(command)
-    return click.argument("config", type=click.Path(path_type=Path), default=DEFAULT)(command)
+def config_argument(command: Callable[..., int]) -> Callable[..., int]:
+    """Give *command* the config file, the environment and --json, and turn its RunnerError into text and exit code."""
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> int:
+        try:
+            return command(**arguments)
+        except RunnerError as failure:
+            _print_problems(failure, as_json=arguments["as_json"])
+            return failure.exit_code
+
+    run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
+    run = click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(run)
+    return click.argument("config", type=click.Path(path_type=Path), default=DEFAULT)(run)
 
 
 @cli.command()
@@ -97,8 +102,7 @@ def apply(
     accept_changes: bool,
 ) -> int:
     """Carry the rollout to its last stage, or to --target-stage, and go on where an earlier run stopped."""
-    with _session(config, environment, log_file, as_json=as_json) as session:
-        _check_target(session.rollout, target_stage)
+    with _session(config, environment, log_file, as_json=as_json, target=target_stage) as session:
         if session.is_done(target_stage):
             return ExitCode.DONE
         outcome = session.engine().apply(target_stage, accept_changes=accept_changes)
@@ -121,11 +125,7 @@ def abort(config: Path, environment: str | None, log_file: Path | None, *, as_js
 @config_argument
 def validate(config: Path, environment: str | None, *, as_json: bool) -> int:
     """Check the config and the migrations; no database is opened."""
-    try:
-        rollout = _load(config, environment)
-    except RunnerError as failure:
-        _print_problems(failure, as_json=as_json)
-        return failure.exit_code
+    rollout = _load(config, environment)
     counts = {
         "providers": len(rollout.providers),
         "rows": len(rollout.targets),
@@ -246,9 +246,15 @@ class Session(NamedTuple):
 
 @contextlib.contextmanager
 def _session(
-    config: Path, environment: str | None, log_file: Path | None, *, as_json: bool, create: bool = True
+    config: Path,
+    environment: str | None,
+    log_file: Path | None,
+    *,
+    as_json: bool,
+    target: str | None = None,
+    create: bool = True,
 ) -> Iterator[Session]:
-    """Load, connect and listen; what goes wrong becomes an outcome on stdout, an event, and the exit code."""
+    """Load, connect and listen; what goes wrong before a run has told of it is told as an event."""
     from runner.clock import WallClock
     from runner.store.connect import open_backend
 
@@ -258,6 +264,7 @@ def _session(
         tell = stack.enter_context(_events(clock, log_file, told))
         try:
             rollout = _load(config, environment)
+            _check_target(rollout, target)
             where = rollout.environment
             backend = stack.enter_context(contextlib.closing(open_backend(where.database, where.engine, create=create)))
             stack.enter_context(_signals(clock.stop))
@@ -265,8 +272,7 @@ def _session(
         except RunnerError as failure:
             if told.isdisjoint({"run.failed", "run.interrupted", "run.stuck"}):
                 tell("run.refused", problems=[problem.plain() for problem in failure.problems])
-            _print_problems(failure, as_json=as_json)
-            raise click.exceptions.Exit(failure.exit_code) from failure
+            raise
 
 
 @contextlib.contextmanager

@@ -26,14 +26,11 @@ class ExitCode(IntEnum):
 
     DONE = 0
     FAILED = 1
-    PENDING = 2
     INVALID = 3
-    CRITERIA_FAILED = 4
     LOCKED = 6
     MISMATCH = 7
     ROLLED_BACK = 8
     STUCK = 9
-    NEEDS_APPROVAL = 10
     USAGE = 64
     INTERRUPTED = 130
     TERMINATED = 143

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 UNITS_S = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+DIGITS = {"d": 5, "h": 6, "m": 8, "s": 9, "ms": 9}
+"""So many are allowed: any duration from now on ends before the year 9999, the last that a timestamp can be of."""
 
-PATTERN = "^(?=.*[1-9])" + "".join(f"([0-9]{{1,9}}{unit})?" for unit in UNITS_S) + "$"
+PATTERN = "^(?=.*[1-9])" + "".join(f"([0-9]{{1,{DIGITS[unit]}}}{unit})?" for unit in UNITS_S) + "$"
 """Larger units first, each at most once, and not nothing in all. The schemas hold the same pattern."""
 
 _DURATION = re.compile(PATTERN)

@@ -18,9 +18,8 @@ DISABLED = "disabled"
 
 
 class Mode(StrEnum):
-    """How far a stage goes: nothing, measure only, writes that are taken back at once, writes that stay."""
+    """How far a stage goes: measure only, writes that are taken back at once, writes that stay."""
 
-    OFF = "off"
     OBSERVE = "observe"
     SHADOW = "shadow"
     ACTIVE = "active"

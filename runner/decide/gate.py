@@ -68,16 +68,13 @@ class Tally:
     def add(self, samples: Sequence[Sample]) -> None:
         """Take what one tick found; nothing found is told apart from a number."""
         self.error = next((sample.error for sample in samples if sample.error), None)
-        good = [sample for sample in samples if not sample.error and all(map(isfinite, sample.values))]
-        values = [value for sample in good for value in sample.values]
-        self.missing = not values or len(good) < len(samples)
+        values = [value for sample in samples for value in sample.values]
+        self.missing = bool(self.error) or not values or not all(map(isfinite, values))
         if self.statistic is Statistic.LAST:
             self.count, self._last = 0, None
-            if self.missing:
-                return
-        if not values:
+        if self.missing:
             return
-        self.count += sum(sample.observations for sample in good)
+        self.count += sum(sample.observations for sample in samples)
         self._total += _sum(values)
         self._numbers += len(values)
         self._low = min(self._low, *values)
@@ -190,11 +187,15 @@ class Judgement:
         who = f"{self.threshold.metric} of {self.subject}" if self.subject else self.threshold.metric
         if self.error:
             return f"{who} could not be measured: {self.error}"
-        if self.value is None:
-            return f"{who} was not measured, {_limits(self.threshold)}"
+        low, high = self.threshold.min, self.threshold.max
+        if self.verdict is Verdict.WARN:
+            low, high = self.threshold.warn_min, self.threshold.warn_max
+        if self.value is None or self.verdict is Verdict.NO_DATA:
+            return f"{who} was not measured, {_limits(low, high)}"
         basis = f"{self.threshold.statistic} of {self.count} {'sample' if self.count == 1 else 'samples'}"
-        value = _number(self.value, self.threshold.min, self.threshold.max)
-        return f"{who} is {value}, {_limits(self.threshold)} ({basis})"
+        if self.verdict is Verdict.LOW_SAMPLE:
+            basis += f", {self.threshold.min_samples} are wanted"
+        return f"{who} is {_number(self.value, low, high)}, {_limits(low, high)} ({basis})"
 
 
 class Gate:
@@ -231,12 +232,12 @@ class Gate:
         return [judgement for judgement in self.judgements if not judgement.verdict.lets_go_on]
 
 
-def _limits(threshold: Threshold) -> str:
+def _limits(low: float | None, high: float | None) -> str:
     wanted = []
-    if threshold.min is not None:
-        wanted.append(f"at least {_number(threshold.min)}")
-    if threshold.max is not None:
-        wanted.append(f"at most {_number(threshold.max)}")
+    if low is not None:
+        wanted.append(f"at least {_number(low)}")
+    if high is not None:
+        wanted.append(f"at most {_number(high)}")
     return f"{' and '.join(wanted) or 'a number'} is wanted"
 
 

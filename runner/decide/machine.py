@@ -12,7 +12,6 @@ from enum import StrEnum
 class State(StrEnum):
     """Where a run stands. It is stored with the run."""
 
-    PENDING = "pending"
     RUNNING = "running"
     HOLDING = "holding"
     ROLLING_BACK = "rolling_back"
@@ -30,7 +29,6 @@ class State(StrEnum):
 class Signal(StrEnum):
     """What can happen to a run."""
 
-    STARTED = "started"
     DATA_MISSING = "data_missing"
     STAGE_PASSED = "stage_passed"
     BREACHED = "breached"
@@ -43,19 +41,14 @@ class Signal(StrEnum):
 
 
 NEXT: dict[tuple[State, Signal], State] = {
-    (State.PENDING, Signal.STARTED): State.RUNNING,
-    (State.PENDING, Signal.ABORTED): State.ABORTED,
     (State.RUNNING, Signal.STAGE_PASSED): State.RUNNING,
     (State.RUNNING, Signal.DATA_MISSING): State.HOLDING,
     (State.RUNNING, Signal.BREACHED): State.ROLLING_BACK,
     (State.RUNNING, Signal.TURNED_BACK): State.ROLLING_BACK,
     (State.RUNNING, Signal.TARGET_REACHED): State.COMPLETED,
-    (State.RUNNING, Signal.ABORTED): State.ABORTED,
-    (State.HOLDING, Signal.DATA_MISSING): State.HOLDING,
     (State.HOLDING, Signal.STAGE_PASSED): State.RUNNING,
     (State.HOLDING, Signal.BREACHED): State.ROLLING_BACK,
     (State.HOLDING, Signal.TURNED_BACK): State.ROLLING_BACK,
-    (State.HOLDING, Signal.ABORTED): State.ABORTED,
     (State.ROLLING_BACK, Signal.UNDONE): State.ROLLED_BACK,
     (State.ROLLING_BACK, Signal.TARGET_REACHED): State.COMPLETED,
     (State.ROLLING_BACK, Signal.UNDO_FAILED): State.STUCK,

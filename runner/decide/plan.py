@@ -50,10 +50,10 @@ def pending(declared: Sequence[Migration], applied: Mapping[str, Applied]) -> li
             todo.append(migration)
             if int(migration.version) < newest:
                 problems.append(_late(migration, newest))
+        elif not done.done:
+            todo.append(migration)  # edited or not: its verify queries say whether it took effect
         elif done.checksum != migration.checksum:
             problems.append(_edited(migration, done))
-        elif not done.done:
-            todo.append(migration)
     if problems:
         raise Mismatch(*problems)
     return todo

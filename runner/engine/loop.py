@@ -40,12 +40,11 @@ SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an apply ended. `run_id` is None where there was nothing to do; `message` says why a run was rolled back."""
+    """How an apply ended. `run_id` is None where there was nothing to do."""
 
     exit_code: ExitCode
     stage: str
     run_id: str | None = None
-    message: str | None = None
 
 
 class Engine:
@@ -74,8 +73,7 @@ class Engine:
         Raises RunnerError where a step fails, history does not match, somebody else works here, an undo is not exact,
         or a signal asks for a stop; the database is then as the problem says, and the same command goes on.
         """
-        self._lock.take()
-        try:
+        with self._lock.held():
             if self._survey.is_done(target, self._clock.now()):
                 return Outcome(ExitCode.DONE, self._survey.stands_at())
             with self._lock.transaction():
@@ -84,46 +82,46 @@ class Engine:
             self._tell = self._tell.bind(run_id=run.id)
             self._tell("run.resumed" if resumed else "run.started", target_stage=run.target_stage, state=run.state)
             return self._carry_on(run)
-        finally:
-            with suppress(RunnerError):  # what was done is told; a lock that stays is that of a process that is gone
-                self._lock.release()
 
     def abort(self) -> Outcome:
         """End the unfinished run: take its open stage back, or leave a stuck one as it stands."""
-        run = self._ledger.latest_run(self._rollout.name)
-        if run is None or State(run.state).is_final:
+        if self._unfinished() is None:
             return Outcome(ExitCode.DONE, self._survey.stands_at())
-        self._tell = self._tell.bind(run_id=run.id)
-        self._lock.take()
-        try:
+        with self._lock.held():
+            run = self._unfinished()  # another runner may have ended it before the lock was ours
+            if run is None:
+                return Outcome(ExitCode.DONE, self._survey.stands_at())
+            self._tell = self._tell.bind(run_id=run.id)
             if run.state == State.STUCK:
-                self._abandon(run)
-            else:
-                with self._lock.transaction():
-                    if run.state != State.ROLLING_BACK:
-                        self._move(run, Signal.TURNED_BACK, back_to=self._survey.stands_at(), message=BY_A_PERSON)
-                self._undo_down_to(self._again(run), Signal.ABORTED)
-            self._tell("run.aborted", stage=self._survey.stands_at())
-            return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id)
-        finally:
-            with suppress(RunnerError):  # what was done is told; a lock that stays is that of a process that is gone
-                self._lock.release()
+                return self._abandon(run)
+            with self._lock.transaction():
+                if run.state != State.ROLLING_BACK:
+                    self._move(run, Signal.TURNED_BACK, back_to=self._survey.stands_at())
+                self._ledger.update_run(run.id, message=BY_A_PERSON)
+            return self._undo_down_to(self._again(run), Signal.ABORTED)
 
-    def _abandon(self, run: Run) -> None:
+    def _abandon(self, run: Run) -> Outcome:
         """Leave what could not be taken back as it is, and say in the run what that was."""
         with self._lock.transaction():
             for entry in self._to_be_undone(run):
                 self._close(run, entry, "abandoned")
             self._ledger.update_run(run.id, message=f"{BY_A_PERSON}, who left it as it was: {run.stopped}")
             self._finish(run, Signal.ABORTED)
+        self._tell("run.aborted", final_stage=self._survey.stands_at(), cause=run.stopped, verified=False)
+        return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id)
 
     # runs
+
+    def _unfinished(self) -> Run | None:
+        """Return the run that waits to be gone on with; None where there is none."""
+        run = self._ledger.latest_run(self._rollout.name)
+        return None if run is None or State(run.state).is_final else run
 
     def _begin(self, target: str | None, *, accept_changes: bool) -> tuple[Run, bool]:
         """Begin a run, or take up the one that is unfinished; inside the lock, so that what is read still holds."""
         rollout, ledger = self._rollout, self._ledger
-        run = ledger.latest_run(rollout.name)
-        if run is None or State(run.state).is_final:
+        run = self._unfinished()
+        if run is None:
             aim = target or rollout.stages[-1].name
             fresh = ledger.begin_run(
                 rollout.name,
@@ -131,11 +129,10 @@ class Engine:
                 rollout.digest,
                 rollout.declared,
                 aim,
-                State.PENDING,
+                State.RUNNING,
                 self._clock.now(),
             )
-            self._move(fresh, Signal.STARTED)
-            return self._again(fresh), False
+            return fresh, False
         self._refuse_other_config(run, accept_changes=accept_changes)
         self._refuse_other_target(run, target)
         ledger.keep_config(rollout.digest, rollout.declared)
@@ -160,7 +157,9 @@ class Engine:
 
     def _refuse_other_target(self, run: Run, target: str | None) -> None:
         """A rollback that was begun is finished first; and what a run aims at has to be declared."""
-        if run.state in {State.ROLLING_BACK, State.STUCK} and target not in {None, run.target_stage}:
+        if run.state in {State.ROLLING_BACK, State.STUCK}:
+            if target in {None, run.target_stage}:
+                return
             what = f"run {run.id} is on its way back to {run.back_to}"
             raise Mismatch(Problem(what, fix="let it finish: run `runner apply` without --target-stage first"))
         aim = target or run.target_stage
@@ -272,7 +271,7 @@ class Engine:
         with self._lock.transaction():
             passage.leave()
             self._move(run, Signal.STAGE_PASSED)
-        passage.tell("stage.passed", ticks=stage.ticks, **desk.ledger.figures(passage.entry.id))
+        passage.tell("stage.passed", ticks=passage.entry.ticks, **desk.ledger.figures(passage.entry.id))
         return None
 
     def _hold(self, run: Run, stage: Stage, missing: list[str]) -> None:
@@ -317,11 +316,14 @@ class Engine:
             self._stick(run, conflicts)
         with self._lock.transaction():
             self._finish(run, end)
-        told = {Signal.UNDONE: "run.rolled_back", Signal.TARGET_REACHED: "run.walked_back"}
-        if end in told:
-            self._tell(told[end], final_stage=self._survey.stands_at(), cause=run.message, verified=True)
+        told = {
+            Signal.UNDONE: "run.rolled_back",
+            Signal.TARGET_REACHED: "run.walked_back",
+            Signal.ABORTED: "run.aborted",
+        }
+        self._tell(told[end], final_stage=self._survey.stands_at(), cause=run.message, verified=True)
         code = ExitCode.ROLLED_BACK if end is Signal.UNDONE else ExitCode.DONE
-        return Outcome(code, self._survey.stands_at(), run.id, run.message)
+        return Outcome(code, self._survey.stands_at(), run.id)
 
     def _undo(self, run: Run, entry: StageEntry, older: list[StageEntry]) -> list[Conflict]:
         """Take one stage back and compare; return what kept it from being exact."""

@@ -75,7 +75,8 @@ class Passage:
     stage: Stage
     tell: Teller
     hold: Callable[[list[str]], None]
-    targets: tuple[Target, ...] = ()
+    targets: tuple[Target, ...] = field(init=False)
+    chosen: tuple[Target, ...] = field(init=False)
     entry: StageEntry = field(init=False)
     gate: Gate = field(init=False)
     causes: Counter[str] = field(default_factory=Counter)
@@ -86,6 +87,7 @@ class Passage:
     def __post_init__(self) -> None:
         self.tell = self.tell.bind(stage=self.stage.name)
         self.targets = tuple(self.desk.rollout.select(self.stage.probe))
+        self.chosen = tuple(self.desk.rollout.select(self.stage.activate)) if self.stage.activate else ()
         self.gate = Gate(self.stage.thresholds, (target.provider.name for target in self.targets))
 
     def open(self, entry: StageEntry | None) -> None:
@@ -143,23 +145,22 @@ class Passage:
                 self._claim(Changes(self.desk.backend, entry.id))
 
     def _claim(self, changes: Changes) -> None:
-        """Claim the providers that this stage switches on, and learn which of them still wait for it."""
-        targets = tuple(self.desk.rollout.select(self.stage.activate)) if self.stage.activate else ()
+        """Claim the rows that this stage switches on or keeps true, and learn which still wait to be switched on."""
         recorded = self.targets if self.desk.rollout.probe.record else ()
-        claimed = {target.key for target in (*targets, *recorded)}
+        claimed = {target.key for target in (*self.chosen, *recorded)}
         self.seen = switch.claim_providers(
             changes,
             [target for target in self.desk.rollout.targets if target.key in claimed],
             with_live_columns=self.desk.rollout.probe.record,
         )
-        if missing := [target.key for target in targets if target.key not in self.seen]:
+        if missing := ["/".join(target.key) for target in self.chosen if target.key not in self.seen]:
             raise StepFailed(
                 Problem(
-                    f"provider_states has no row for {missing[0][0]}/{missing[0][1]} ({len(missing)} are missing)",
-                    fix="run `runner apply` again: it writes the declared rows first",
+                    f"provider_states has no row for {missing[0]} (missing: {len(missing)})",
+                    fix="run the same command again: it writes the declared rows first",
                 )
             )
-        self.waiting = {target.key: target for target in targets if not switch.is_settled(self.seen[target.key])}
+        self.waiting = {target.key: target for target in self.chosen if not switch.is_settled(self.seen[target.key])}
 
     def _refresh(self, changes: Changes) -> list[Change]:
         if self.stage.refresh is None:
@@ -170,23 +171,21 @@ class Passage:
     def _shadow(self, changes: Changes, summary: dict[str, Any]) -> list[Change]:
         """Run the writes of the stage for real, take them back, and make sure that no row is different."""
         desk = self.desk
-        activate = self.stage.activate
-        targets = tuple(desk.rollout.select(activate)) if activate else ()
-        before = self._rows_digest(targets)
+        before = self._rows_digest()
         with desk.backend.rolled_back():
-            seen = switch.claim_providers(changes, targets, with_live_columns=False)
-            updated = switch.activate(changes, desk.backend, targets, seen, desk.clock.now())
+            seen = switch.claim_providers(changes, self.chosen, with_live_columns=False)
+            updated = switch.activate(changes, desk.backend, self.chosen, seen, desk.clock.now())
             refreshed = self._refresh(changes)
-        after = self._rows_digest(targets)
+        after = self._rows_digest()
         if before != after:
             raise StepFailed(Problem("the shadow writes were rolled back, but rows are different", fix="report this"))
         summary |= {"updates": len(updated), "refreshes": len(refreshed), "before": before, "after": after}
         return updated + refreshed
 
-    def _rows_digest(self, targets: tuple[Target, ...]) -> str:
+    def _rows_digest(self) -> str:
         """Return the digest of every row that the stage could write."""
         backend = self.desk.backend
-        providers = digest(backend, PROVIDER_STATES, (target.key for target in targets))
+        providers = digest(backend, PROVIDER_STATES, (target.key for target in self.chosen))
         caches = digest(backend, PORTFOLIO_RATIONALES, ((entry.key,) for entry in self.desk.rollout.caches))
         return of_text(providers + caches)
 
@@ -276,7 +275,7 @@ class Passage:
             if metric.kind is Kind.LOOKUP:
                 yield lookup.replay(desk.reader, metric.name, desk.rollout.lookups, desk.clock.now())
             elif metric.kind is Kind.SQL:
-                yield query.ask(desk.reader, metric, metric.timeout_s, desk.clock.monotonic)
+                yield query.ask(desk.reader, metric, desk.clock.monotonic)
 
     def _store(self, tick: int, samples: list[Sample], answers: list[Answer]) -> tuple[set[Key], set[Key]]:
         """Commit what a tick found, and what follows: return the rows switched on, and those others had switched."""
@@ -295,6 +294,7 @@ class Passage:
                 activated = {change.key for change in changed}
                 if desk.rollout.probe.record and answers:
                     live.record(changes, desk.backend, self.entry.id, answers, now)
+        self.entry = self.entry._replace(ticks=tick + 1)
         for key in passed:
             del self.waiting[key]
         return activated, passed - activated

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.errors import StepFailed
 from runner.samples import Sample
 
 if TYPE_CHECKING:
@@ -17,15 +18,13 @@ def replay(reader: Backend, metric: str, keys: Sequence[str], now: datetime) -> 
     """
     Look every one of *keys* up, one query each, and return the share found in percent.
 
-    A hit is an entry that is there and has not expired. No keys is no measurement, and the values stay empty.
+    A hit is an entry that is there and has not expired. No keys is no measurement, and the values stay empty. A look-up
+    that fails is a sample with an error.
     """
     moment = reader.time(now)
-    hits = sum(
-        reader.scalar(
-            "SELECT data_json FROM portfolio_rationales WHERE cache_key = :key AND expires_at > :now",
-            {"key": key, "now": moment},
-        )
-        is not None
-        for key in keys
-    )
+    sql = "SELECT data_json FROM portfolio_rationales WHERE cache_key = :key AND expires_at > :now"
+    try:
+        hits = sum(reader.scalar(sql, {"key": key, "now": moment}) is not None for key in keys)
+    except StepFailed as failure:
+        return Sample(metric, (), 0, error=failure.problems[0].what)
     return Sample(metric, (100 * hits / len(keys),) if keys else (), len(keys))

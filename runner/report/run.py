@@ -103,7 +103,7 @@ def _did(stage: dict[str, Any]) -> str:
 def _measured(stage: dict[str, Any]) -> Iterator[str]:
     """Say what a stage measured, each metric once; of one that is judged by provider, the highest."""
     by_stand_in = f" ({stage['stand_in']} answered by the stand-in)" if stage.get("stand_in") else ""
-    yield f"{stage['targets']} providers{by_stand_in}"
+    yield f"{stage['targets']} provider rows probed{by_stand_in}"
     by_metric: dict[str, list[dict[str, Any]]] = {}
     for verdict in stage["metrics"]:
         by_metric.setdefault(verdict["metric"], []).append(verdict)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.model import DISABLED
 from runner.store import lock
+from runner.store.tables import PORTFOLIO_RATIONALES
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,7 +42,7 @@ def facts(rollout: Rollout, backend: Backend | None, ledger: Ledger | None, now:
     found |= {
         "stage": passed[-1] if passed else DISABLED,
         "open": next((_entry(ledger, entry) for entry in standing if entry.state == "entered"), None),
-        "migrations_applied": len(ledger.migrations()),
+        "migrations_applied": sum(row["state"] == "done" for row in ledger.migrations()),
         "run": _brief(run) if run else None,
         "holder": {**holder._asdict(), "is_gone": holder.is_gone} if holder else None,
         **_tables(backend, now),
@@ -76,7 +77,7 @@ def _tables(backend: Backend, now: datetime) -> dict[str, Row | None]:
     caches = (
         backend.rows(
             "SELECT count(*) AS entries, count(*) FILTER (WHERE expires_at <= :now) AS expired"
-            " FROM portfolio_rationales WHERE substr(rationale_type, 1, 6) = 'CACHE_'",
+            f" FROM {PORTFOLIO_RATIONALES.name} t WHERE {PORTFOLIO_RATIONALES.ours}",
             {"now": backend.time(now)},
         )
         if "portfolio_rationales" in there

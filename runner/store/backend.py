@@ -27,7 +27,6 @@ class Backend(Protocol):
     inside it still holds at the commit. Rows are plain dicts, in the order of the query's columns.
     """
 
-    engine: str
     differs: str
     """The engine's null-safe 'is not equal', to be put between two expressions."""
     identity: str

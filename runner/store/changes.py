@@ -305,10 +305,10 @@ def follow(backend: Backend, table: Table, written: Iterable[Change]) -> None:
             told.update((change.key, name) for name in news)
             first = {name: change.before[name] for name in news if name not in before}
             images = {"before": canonical({**first, **before}), "after": canonical({**after, **news})}
-            patches.append({"stage_id": stage_id, "key": row_key, **images})
+            patches.append({"stage_id": stage_id, "table": table.name, "key": row_key, **images})
     backend.execute_many(
         "UPDATE runner_changes SET before_json = :before, after_json = :after"
-        f" WHERE stage_id = :stage_id AND table_name = '{table.name}' AND row_key = :key",
+        " WHERE stage_id = :stage_id AND table_name = :table AND row_key = :key",
         patches,
     )
 

@@ -20,8 +20,7 @@ def open_backend(url: str, engine: str, *, create: bool = False, read_only: bool
 def exists(url: str, engine: str) -> bool:
     """Say whether there is a database at *url* to be read."""
     if engine == "sqlite":
-        from runner.store.sqlite import path_of  # noqa: PLC0415
+        from runner.store.sqlite import has_content, path_of  # noqa: PLC0415
 
-        path = path_of(url)
-        return path.exists() and path.stat().st_size > 0
+        return has_content(path_of(url))
     return True

@@ -229,7 +229,7 @@ class Ledger:
         self._backend.execute(
             "INSERT INTO runner_migrations (version, name, checksum, state, objects_json, run_id, applied_at)"
             " VALUES (:version, :name, :checksum, :state, :objects, :run_id, :at)"
-            " ON CONFLICT (version) DO UPDATE SET"
+            " ON CONFLICT (version) DO UPDATE SET name = excluded.name, checksum = excluded.checksum,"
             " state = excluded.state, objects_json = excluded.objects_json, applied_at = excluded.applied_at",
             {
                 "version": version,

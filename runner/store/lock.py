@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from runner.clock import timestamp
-from runner.errors import Locked, Problem
+from runner.errors import Locked, Problem, RunnerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,14 +91,12 @@ def holder(backend: Backend) -> Holder | None:
     """Return who holds the lock; None where nobody does."""
     if "runner_lock" not in backend.tables():
         return None
-    rows = backend.rows(
-        "SELECT holder, host, pid, process_started, held_since, expires_at FROM runner_lock WHERE holder <> ''"
-    )
+    rows = backend.rows("SELECT holder, host, pid, process_started, held_since, expires_at FROM runner_lock")
     return Holder(**rows[0]) if rows else None
 
 
 class Lock:
-    """The lease of one runner on one database. Taken by `take`, given back by `release`."""
+    """The lease of one runner on one database. Taken by `take`, given back by `release`; `held` does both."""
 
     def __init__(self, backend: Backend, clock: Clock) -> None:
         self._backend = backend
@@ -138,8 +136,18 @@ class Lock:
             )
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the lock for the block and give it back, however the block ends."""
+        self.take()
+        try:
+            yield
+        finally:
+            with suppress(RunnerError):  # what was done is told; a lock that stays is that of a process that is gone
+                self.release()
+
+    @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the write lock of the database, having made sure that the lease is still ours; renews it."""
+        """Hold the write lock of the database, having made sure that the lease is ours; renews one a second old."""
         with self._backend.transaction():
             self._renew()
             yield

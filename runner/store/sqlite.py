@@ -82,7 +82,6 @@ def path_of(url: str) -> Path:
 class SqliteBackend:
     """A connection to one SQLite file. `create` makes the file (0600, WAL) where there is none."""
 
-    engine = "sqlite"
     differs = "IS NOT"
     identity = "INTEGER PRIMARY KEY"
 
@@ -101,6 +100,7 @@ class SqliteBackend:
                 self._patiently("PRAGMA journal_mode=WAL")
             self._conn.execute("PRAGMA foreign_keys=ON")
             self._conn.execute("PRAGMA synchronous=FULL")
+            self._conn.execute("PRAGMA temp_store=MEMORY")
             self._conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     @cached_property
@@ -173,7 +173,6 @@ class SqliteBackend:
         declared = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         places = ", ".join("?" for _ in columns)
         with self._explained:
-            self._conn.execute("PRAGMA temp_store=MEMORY") if not self._conn.in_transaction else None
             self._conn.execute(f"DROP TABLE IF EXISTS temp.{table}")
             self._conn.execute(f"CREATE TEMP TABLE {table} ({declared})")
             alone = not self._conn.in_transaction
@@ -281,6 +280,12 @@ def _make_file(path: Path) -> bool:
     """Make an empty file that only its owner can read; say whether there was none, or an empty one."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return path.stat().st_size == 0
+
+
+def has_content(path: Path) -> bool:
+    """Say whether there is a file at *path* that holds anything; StepFailed where that cannot be seen."""
+    with _Explained(path):
+        return path.exists() and path.stat().st_size > 0
 
 
 def _advice(errorname: str) -> str | None:

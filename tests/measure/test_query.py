@@ -17,7 +17,7 @@ def reader(backend):
 
 
 def answer(reader, query, seconds=5.0):
-    return ask(reader, Metric("lag_s", Kind.SQL, query=query), seconds, time.monotonic)
+    return ask(reader, Metric("lag_s", Kind.SQL, query=query, timeout_s=seconds), time.monotonic)
 
 
 @pytest.mark.parametrize(
