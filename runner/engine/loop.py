@@ -17,7 +17,7 @@ from runner.decide.diff import differences
 from runner.decide.machine import Signal, State, after
 from runner.engine.passage import Breach, Desk, Passage, stop_if_asked
 from runner.engine.survey import Survey
-from runner.errors import ExitCode, Interrupted, Mismatch, Problem, RunnerError, Stuck, Where
+from runner.errors import ExitCode, Interrupted, Mismatch, Problem, RunnerError, StepFailed, Stuck, Where
 from runner.store.changes import Changes
 from runner.store.digest import canonical
 from runner.store.lock import Lock
@@ -328,7 +328,11 @@ class Engine:
     def _undo(self, run: Run, entry: StageEntry, older: list[StageEntry]) -> list[Conflict]:
         """Take one stage back and compare; return what kept it from being exact."""
         with self._lock.transaction():
-            undone = Changes(self._backend, entry.id).undo(stage.id for stage in older)
+            changes = Changes(self._backend, entry.id)
+            undone = changes.undo(stage.id for stage in older)
+            if not (undone.conflicts or undone.noticed) and changes.digest_now() != changes.claimed_digest():
+                what = f"the rows of stage {entry.stage} do not have the digest that they had before it"
+                raise StepFailed(Problem(what, fix="nothing of this stage was taken back; please report this"))
             live.forget_props(self._backend, entry.id)
             self._note(entry, undone.noticed)
             if not undone.conflicts:

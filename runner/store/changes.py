@@ -132,6 +132,17 @@ class Changes:
             )
         )
 
+    def digest_now(self) -> str:
+        """Return the digest of the same rows and columns as they are now; equal to `claimed_digest` if none differs."""
+        rows = []
+        for table in TABLES:
+            claims = self._claims(table.name)
+            columns = sorted({name for claim in claims.values() for name in claim.found})
+            for key, now in read(self._backend, table, claims, columns).items() if claims else ():
+                found = canonical({name: now[name] for name in claims[key].found})
+                rows.append((table.name, canonical(key), found))
+        return of_rows(sorted(rows))
+
     def write(self, table: Table, wanted: Mapping[Key, Row], expected: Mapping[Key, Row] | None = None) -> list[Change]:
         """
         Set columns of claimed rows and store what they were before; return the rows that really changed.

@@ -48,6 +48,7 @@ class Server:
     def __init__(self, script):
         self.script = script
         self.requests = []
+        self.writers = []
         self.in_flight = self.most_in_flight = 0
         self.opened = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.run()))
@@ -65,9 +66,12 @@ class Server:
         for task in answering:
             task.cancel()
         await asyncio.gather(*answering, return_exceptions=True)
-        await asyncio.sleep(0.01)  # the sockets close in the loop's next turns
+        for writer in self.writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in self.writers), return_exceptions=True)
 
     async def connected(self, reader, writer):
+        self.writers.append(writer)
         try:
             if (first := await reader.readexactly(1)) != b"G":  # this is TLS
                 writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -438,3 +438,13 @@ def test_ten_thousand_rows_are_claimed_written_and_undone(rows, passage):
 
     assert (10_000, (10_000, [])) == (len(written), undone)
     assert before == digest(rows, PORTFOLIO_RATIONALES, ((e.key,) for e in entries))
+
+
+def test_the_digest_of_the_rows_is_the_one_taken_before_the_stage_only_once_it_is_undone(rows, changes):
+    before = changes.claimed_digest()
+    changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
+    written = changes.digest_now()
+    changes.undo()
+
+    assert written != before
+    assert before == changes.digest_now()
