@@ -363,7 +363,8 @@ def _declared(survey: Survey) -> str:
 
 
 def _rows(keys: list[str]) -> str:
-    return f"there are {len(keys)} rows ({', '.join(keys[:MANY])}{', …' if len(keys) > MANY else ''})"
+    count = "is 1 row" if len(keys) == 1 else f"are {len(keys)} rows"
+    return f"there {count} ({', '.join(keys[:MANY])}{', …' if len(keys) > MANY else ''})"
 
 
 def _load(config: Path, environment: str | None) -> Rollout:

@@ -6,6 +6,7 @@ import pytest
 from ground import FakeClock, bundled_migrations
 
 from runner.store.ledger import Ledger
+from runner.store.lock import Lock
 from runner.store.sqlite import SqliteBackend
 
 
@@ -28,6 +29,14 @@ def ledger(backend):
     with backend.transaction():
         made.create()
     return made
+
+
+@pytest.fixture
+def lock(backend, clock):
+    """The lease on `backend`, taken."""
+    taken = Lock(backend, clock)
+    taken.take()
+    return taken
 
 
 @pytest.fixture

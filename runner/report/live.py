@@ -69,7 +69,7 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run.walked_back": lambda f: f"walked back to {f['final_stage']}, verified",
     "run.interrupted": lambda _: "stopped at a safe point",
     "run.failed": lambda f: f"failed: {f['problems'][0]['what']}",
-    "run.stuck": lambda f: f"stuck: {f['conflicts']} values were changed by others",
+    "run.stuck": lambda f: f"stuck: values changed by others: {f['conflicts']}",
     "run.aborted": lambda f: f"aborted; at {f['final_stage']}",
     "run.refused": lambda f: f"refused: {f['problems'][0]['what']}",
     "migration.applied": lambda f: f"migration {f['version']}_{f['name']} applied",

@@ -11,13 +11,6 @@ from runner.store.sqlite import SqliteBackend
 
 
 @pytest.fixture
-def lock(backend, clock):
-    taken = Lock(backend, clock)
-    taken.take()
-    return taken
-
-
-@pytest.fixture
 def apply(backend, ledger, lock, clock, tmp_path):
     """Write a migration file and apply it; return the schema objects that it made."""
 

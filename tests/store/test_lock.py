@@ -35,13 +35,6 @@ def second(backend):
 
 
 @pytest.fixture
-def lock(backend, clock):
-    taken = Lock(backend, clock)
-    taken.take()
-    return taken
-
-
-@pytest.fixture
 def words(backend):
     backend.execute("CREATE TABLE words (word TEXT)")
     return backend
