@@ -1,0 +1,74 @@
+"""
+The command line: parse, wire, print, exit.
+
+Results go to stdout, events to stderr: JSON lines, or a live view on a terminal. A command is imported only when it is
+asked for, and imports what it uses and nothing else.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+
+import click
+
+from runner import __version__
+from runner.errors import ExitCode
+
+COMMANDS = (
+    "validate",
+    "apply",
+    "status",
+    "history",
+    "abort",
+)
+"""Each is a module of this room, whose `command` it is; in the order in which people meet them."""
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"runner.cli.{name}").command
+        return command
+
+
+def main() -> None:
+    """Run the command line and exit with one of `ExitCode`."""
+    gc.set_threshold(100_000, 20, 20)  # nearly all that is made while starting lives to the end: do not look so often
+    try:
+        code = cli.main(prog_name="runner", standalone_mode=False)
+    except click.UsageError as wrong:
+        wrong.show()
+        code = ExitCode.USAGE
+    except click.Abort:  # what click makes of a KeyboardInterrupt
+        click.echo("stopped at once; the same command goes on from the last commit", err=True)
+        code = ExitCode.INTERRUPTED
+    sys.exit(code or 0)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="runner")
+def cli() -> None:
+    """Carry a schema, its data and its caches into a database, stage by stage, and roll back by itself.
+
+    \b
+    Exit codes:
+      0         done, or nothing to do
+      1         a step failed and was taken back
+      2         changes are pending (plan --detailed-exitcode only)
+      3         the config or a migration is not valid
+      4         exit criteria failed, or the tables are not as declared
+      6         another runner works on this database
+      7         history, config, plan or snapshot do not match
+      8         breached, and rolled back
+      9         a rollback is not exact: a person is needed
+      64        wrong usage
+      130, 143  interrupted; the same command goes on
+    """  # noqa: D301  click wants the backslash
