@@ -31,13 +31,15 @@ def apply(backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration:
         before = backend.objects()
         backend.run(migration, migration.up)
         verify(backend, migration)
-        _record(ledger, clock, migration, run_id, backend.objects() - before, done=True)
+        made = backend.objects() - before
+        _record(ledger, clock, migration, run_id, made, done=True)
+        _record_rows(backend, ledger, migration, made)
 
 
 def _apply_outside(
     backend: Backend, ledger: Ledger, lock: Lock, clock: Clock, migration: Migration, run_id: str
 ) -> None:
-    begun = any(row["version"] == migration.version for row in ledger.migrations())
+    begun = any(row["version"] == migration.version and row["state"] == "begun" for row in ledger.migrations())
     if not begun:
         with lock.transaction():
             ledger.keep_objects_before(migration.version, backend.objects())
@@ -48,6 +50,7 @@ def _apply_outside(
     with lock.transaction():
         made = backend.objects() - ledger.objects_before(migration.version)
         _record(ledger, clock, migration, run_id, made, done=True)
+        _record_rows(backend, ledger, migration, made)
 
 
 def verify(backend: Backend, migration: Migration) -> None:
@@ -61,6 +64,14 @@ def verify(backend: Backend, migration: Migration) -> None:
                     "correct the migration or the query, and run the same command again",
                 )
             )
+
+
+def _record_rows(backend: Backend, ledger: Ledger, migration: Migration, made: Iterable[str]) -> None:
+    """Note which rows the migration put into tables that it made: a rollback may drop what holds no others."""
+    for table in made:
+        kind, _, name = table.partition(" ")
+        if kind == "table":
+            ledger.record_made_rows(migration.version, name, backend.keys(name))
 
 
 def _record(

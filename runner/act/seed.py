@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runner.clock import timestamp
 from runner.errors import Problem, StepFailed
 from runner.store.changes import Change, follow, read, set_columns
-from runner.store.digest import canonical, of_text
+from runner.store.digest import canonical, of_text, read_back
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ class Seeds:
         self._remember(run_id, written)
         self._redeclare()
         self._upsert()
-        follow(self._backend, self._table, self._changes(written))
+        changes = list(self._changes(written))
+        self._remember_written(changes)
+        follow(self._backend, self._table, changes)
 
     def _refuse_rows_of_others(self) -> None:
         if not self._table.ours:
@@ -188,6 +190,25 @@ class Seeds:
                     "at": self._bound["at"],
                 }
                 for key, row in standing.items()
+            ),
+        )
+
+    def _remember_written(self, changes: list[Change]) -> None:
+        """Note what was written to rows that somebody else had made, so that a rollback knows it again."""
+        known = {
+            key: read_back(after or "{}")
+            for key, after in self._backend.stream(
+                "SELECT row_key, after_json FROM runner_seeds WHERE table_name = :table AND before_json IS NOT NULL",
+                {"table": self._table.name},
+            )
+        }
+        self._backend.execute_many(
+            "UPDATE runner_seeds SET after_json = :after WHERE table_name = :table AND row_key = :key",
+            (
+                {"table": self._table.name, "key": key, "after": canonical({**known[key], **change.after})}
+                for change in changes
+                for key in [canonical(change.key)]
+                if key in known
             ),
         )
 

@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from runner.config.model import Migration, Rollout, Stage
 
 
+DONE, REVERTED = "done", "reverted"
+
+
 class Applied(NamedTuple):
-    """A migration as the ledger knows it. Not `done`: begun outside a transaction, never finished."""
+    """A migration as the ledger knows it: done, begun outside a transaction and never finished, or reverted since."""
 
     version: str
     name: str
     checksum: str
     applied_at: str
-    done: bool
+    state: str
 
 
 class Route(NamedTuple):
@@ -41,8 +44,8 @@ def pending(declared: Sequence[Migration], applied: Mapping[str, Applied]) -> li
     is immutable.
     """
     known = {migration.version: migration for migration in declared}
-    problems = [_gone(done) for version, done in applied.items() if version not in known]
-    newest = max((int(version) for version in applied), default=-1)
+    problems = [_gone(done) for version, done in applied.items() if version not in known and done.state != REVERTED]
+    newest = max((int(version) for version, done in applied.items() if done.state != REVERTED), default=-1)
     todo = []
     for migration in declared:
         done = applied.get(migration.version)
@@ -50,8 +53,8 @@ def pending(declared: Sequence[Migration], applied: Mapping[str, Applied]) -> li
             todo.append(migration)
             if int(migration.version) < newest:
                 problems.append(_late(migration, newest))
-        elif not done.done:
-            todo.append(migration)  # edited or not: its verify queries say whether it took effect
+        elif done.state != DONE:
+            todo.append(migration)  # begun: its verify queries say whether it took effect; reverted: it may be edited
         elif done.checksum != migration.checksum:
             problems.append(_edited(migration, done))
     if problems:

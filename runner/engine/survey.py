@@ -70,9 +70,7 @@ class Survey:
     def pending(self) -> list[Migration]:
         """Return the migrations that are still to be applied; Mismatch where history is not what is declared."""
         applied = {
-            row["version"]: plan.Applied(
-                row["version"], row["name"], row["checksum"], row["applied_at"], row["state"] == "done"
-            )
+            row["version"]: plan.Applied(row["version"], row["name"], row["checksum"], row["applied_at"], row["state"])
             for row in self.ledger.migrations()
         }
         return plan.pending(self._rollout.migrations, applied)

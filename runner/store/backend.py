@@ -71,6 +71,9 @@ class Backend(Protocol):
     def columns(self, table: str) -> dict[str, str]:
         """Return the columns of *table* with their declared types, in order; empty where there is no such table."""
 
+    def keys(self, table: str) -> Iterator[str]:
+        """Yield the primary key of every row of *table* as canonical JSON; the whole row where it has no key."""
+
     def objects(self) -> frozenset[str]:
         """Return every schema object that somebody made, each as `kind name`."""
 

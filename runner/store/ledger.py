@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from runner.store.backend import Backend, Row
 
-VERSION = "1"
+VERSION = "2"
 
 DDL = """
 CREATE TABLE runner_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -29,10 +29,17 @@ CREATE TABLE runner_migrations (
     version TEXT PRIMARY KEY,
     name TEXT NOT NULL,
     checksum TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('begun', 'done')),
+    state TEXT NOT NULL CHECK (state IN ('begun', 'done', 'reverted')),
     objects_json TEXT NOT NULL,
     run_id TEXT NOT NULL,
-    applied_at TEXT NOT NULL
+    applied_at TEXT NOT NULL,
+    reverted_by TEXT
+);
+CREATE TABLE runner_made_rows (
+    table_name TEXT NOT NULL,
+    row_key TEXT NOT NULL,
+    version TEXT NOT NULL,
+    PRIMARY KEY (table_name, row_key)
 );
 CREATE TABLE runner_steps (
     number {identity},
@@ -55,7 +62,8 @@ CREATE TABLE runner_runs (
     stopped TEXT,
     started_at TEXT NOT NULL,
     finished_at TEXT,
-    final_stage TEXT
+    final_stage TEXT,
+    level TEXT
 );
 CREATE TABLE runner_stages (
     id {identity},
@@ -115,6 +123,7 @@ CREATE TABLE runner_seeds (
     first_json TEXT,
     run_id TEXT NOT NULL,
     seeded_at TEXT NOT NULL,
+    after_json TEXT,
     PRIMARY KEY (table_name, row_key)
 );
 CREATE TABLE runner_props (
@@ -126,13 +135,40 @@ CREATE TABLE runner_props (
 )
 """
 
+UPGRADES = {
+    "1": """
+ALTER TABLE runner_runs ADD COLUMN level TEXT;
+ALTER TABLE runner_seeds ADD COLUMN after_json TEXT;
+ALTER TABLE runner_migrations RENAME TO runner_migrations_1;
+CREATE TABLE runner_migrations (
+    version TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('begun', 'done', 'reverted')),
+    objects_json TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    applied_at TEXT NOT NULL,
+    reverted_by TEXT
+);
+INSERT INTO runner_migrations SELECT *, NULL FROM runner_migrations_1;
+DROP TABLE runner_migrations_1;
+CREATE TABLE runner_made_rows (
+    table_name TEXT NOT NULL,
+    row_key TEXT NOT NULL,
+    version TEXT NOT NULL,
+    PRIMARY KEY (table_name, row_key)
+)
+""",
+}
+"""What brings tables of an older form to the next one. Done by the first command that writes."""
+
 
 class Run(NamedTuple):
     """
     One execution of a rollout, as stored.
 
     `back_to` is set while it walks back; `message` is why; `stopped` says what ended the last attempt, where the run is
-    not finished.
+    not finished. `level` is that of a rollback, `restore` where a snapshot was brought back, None for an apply.
     """
 
     number: int
@@ -148,6 +184,7 @@ class Run(NamedTuple):
     started_at: str
     finished_at: str | None
     final_stage: str | None
+    level: str | None = None
 
 
 class StageEntry(NamedTuple):
@@ -191,19 +228,35 @@ class Ledger:
             self._check_version()
 
     def create(self) -> None:
-        """Make the tables where they are not, inside the open transaction."""
+        """Make the tables where they are not, or bring them to this form, inside the open transaction."""
         if "runner_meta" in self._backend.tables():
             self.exists = True
             self._check_version()
+            self._upgrade()
             return
-        for statement in DDL.format(identity=self._backend.identity).split(";"):
-            self._backend.execute(statement)
-        self._backend.execute("INSERT INTO runner_meta VALUES ('ledger_version', :version)", {"version": VERSION})
+        self._run(DDL.format(identity=self._backend.identity))
+        self._set_meta("ledger_version", VERSION)
+        self._set_meta("database_id", secrets.token_hex(16))
         self.exists = True
 
+    def _upgrade(self) -> None:
+        while (version := self._version()) in UPGRADES:
+            self._run(UPGRADES[version])
+            self._set_meta("ledger_version", str(int(version) + 1))
+        if self.database_id is None:
+            self._set_meta("database_id", secrets.token_hex(16))
+
+    def _run(self, statements: str) -> None:
+        for statement in statements.split(";"):
+            self._backend.execute(statement)
+
+    def _version(self) -> str:
+        version: str = self._backend.scalar("SELECT value FROM runner_meta WHERE name = 'ledger_version'")
+        return version
+
     def _check_version(self) -> None:
-        version = self._backend.scalar("SELECT value FROM runner_meta WHERE name = 'ledger_version'")
-        if version != VERSION:
+        version = self._version()
+        if version != VERSION and version not in UPGRADES:
             raise Mismatch(
                 Problem(
                     f"the runner's tables in this database have form {version}, this runner knows form {VERSION}",
@@ -211,10 +264,24 @@ class Ledger:
                 )
             )
 
+    def _set_meta(self, name: str, value: str) -> None:
+        self._backend.execute(
+            "INSERT INTO runner_meta VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            {"name": name, "value": value},
+        )
+
+    @property
+    def database_id(self) -> str | None:
+        """What tells this database from every other; None where the runner has not written to it yet."""
+        if not self.exists:
+            return None
+        found: str | None = self._backend.scalar("SELECT value FROM runner_meta WHERE name = 'database_id'")
+        return found
+
     # migrations
 
     def migrations(self) -> list[Row]:
-        """Return every applied migration, oldest first."""
+        """Return every migration that was ever applied, oldest first; `state` is begun, done or reverted."""
         if not self.exists:
             return []
         return self._backend.rows(
@@ -230,7 +297,8 @@ class Ledger:
             "INSERT INTO runner_migrations (version, name, checksum, state, objects_json, run_id, applied_at)"
             " VALUES (:version, :name, :checksum, :state, :objects, :run_id, :at)"
             " ON CONFLICT (version) DO UPDATE SET name = excluded.name, checksum = excluded.checksum,"
-            " state = excluded.state, objects_json = excluded.objects_json, applied_at = excluded.applied_at",
+            " state = excluded.state, objects_json = excluded.objects_json, run_id = excluded.run_id,"
+            " applied_at = excluded.applied_at, reverted_by = NULL",
             {
                 "version": version,
                 "name": name,
@@ -244,15 +312,28 @@ class Ledger:
 
     def keep_objects_before(self, version: str, objects: Iterable[str]) -> None:
         """Remember which objects stood before a migration outside of any transaction; a kill must not blur that."""
-        self._backend.execute(
-            "INSERT INTO runner_meta VALUES (:name, :objects)",
-            {"name": f"objects_before_{version}", "objects": canonical(sorted(objects))},
-        )
+        self._set_meta(f"objects_before_{version}", canonical(sorted(objects)))
 
     def objects_before(self, version: str) -> frozenset[str]:
         """Return the objects that stood before the migration that was begun under *version*."""
         sql = "SELECT value FROM runner_meta WHERE name = :name"
         return frozenset(json.loads(self._backend.scalar(sql, {"name": f"objects_before_{version}"})))
+
+    def revert_migration(self, version: str, run_id: str) -> None:
+        """Write that *run_id* took a migration back; what it had made is forgotten, that it was applied is not."""
+        self._backend.execute(
+            "UPDATE runner_migrations SET state = 'reverted', reverted_by = :run_id WHERE version = :version",
+            {"version": version, "run_id": run_id},
+        )
+        self._backend.execute("DELETE FROM runner_made_rows WHERE version = :version", {"version": version})
+
+    def record_made_rows(self, version: str, table: str, keys: Iterable[str]) -> None:
+        """Write which rows a migration put into a table that it made; each of *keys* is canonical JSON."""
+        self._backend.execute_many(
+            "INSERT INTO runner_made_rows (table_name, row_key, version) VALUES (:table, :key, :version)"
+            " ON CONFLICT (table_name, row_key) DO UPDATE SET version = excluded.version",
+            ({"table": table, "key": key, "version": version} for key in keys),
+        )
 
     # runs
 
@@ -276,13 +357,21 @@ class Ledger:
         return Run(**found[0]) if found else None
 
     def begin_run(
-        self, rollout: str, environment: str, digest: str, declared: Any, target: str, state: str, at: datetime
+        self,
+        rollout: str,
+        environment: str,
+        digest: str,
+        declared: Any,
+        target: str,
+        state: str,
+        at: datetime,
+        level: str | None = None,
     ) -> Run:
-        """Write a new run and the config it goes by."""
+        """Write a new run and the config it goes by; *level* where it is a rollback or a restore."""
         self.keep_config(digest, declared)
         self._backend.execute(
-            "INSERT INTO runner_runs (id, rollout, environment, config_digest, target_stage, state, started_at)"
-            " VALUES (:id, :rollout, :environment, :digest, :target, :state, :at)",
+            "INSERT INTO runner_runs (id, rollout, environment, config_digest, target_stage, state, started_at, level)"
+            " VALUES (:id, :rollout, :environment, :digest, :target, :state, :at, :level)",
             {
                 "id": f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 "rollout": rollout,
@@ -291,6 +380,7 @@ class Ledger:
                 "target": target,
                 "state": state,
                 "at": timestamp(at),
+                "level": level,
             },
         )
         run = self.latest_run(rollout)

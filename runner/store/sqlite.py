@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from runner.errors import Problem, StepFailed, Where
+from runner.store.digest import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -231,6 +232,12 @@ class SqliteBackend:
             return {}
         return {column.name: column.type for column in self.inspected[table].columns}
 
+    def keys(self, table: str) -> Iterator[str]:
+        columns = self.rows("SELECT name, pk FROM pragma_table_info(:table) ORDER BY pk, cid", {"table": table})
+        key = [row["name"] for row in columns if row["pk"]] or [row["name"] for row in columns]
+        wanted = ", ".join(map(quoted, key))
+        yield from map(canonical, self.stream(f"SELECT {wanted} FROM {quoted(table)}"))
+
     def objects(self) -> frozenset[str]:
         version = self.scalar("PRAGMA schema_version")
         if version == self._schema.version:
@@ -264,6 +271,11 @@ class SqliteBackend:
 
     def close(self) -> None:
         self._conn.close()
+
+
+def quoted(name: str) -> str:
+    """Write *name* as an identifier, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _only_read(action: int, *_: object) -> int:

@@ -178,3 +178,19 @@ def test_what_a_migration_made_is_told_from_what_was_there(backend, ledger, appl
     apply(up)
 
     assert [sorted(made)] == [json.loads(row["objects_json"]) for row in ledger.migrations()]
+
+
+@pytest.mark.parametrize("options", ["", "transaction:false"])
+def test_the_rows_that_a_migration_puts_into_its_own_tables_are_remembered_by_key(backend, apply, options):
+    backend.execute("CREATE TABLE old (n)")
+
+    apply(
+        "CREATE TABLE a AS SELECT 1 AS n, x'00' AS b;"
+        if options
+        else "CREATE TABLE a (n, b); INSERT INTO a VALUES (1, x'00'); INSERT INTO old VALUES (2);"
+        " CREATE TABLE keyed (x, k TEXT PRIMARY KEY); INSERT INTO keyed VALUES (1, 'one');",
+        options=options,
+    )
+
+    expected = [("a", '[1,{"$blob":"00"}]', "0004")] + ([] if options else [("keyed", '["one"]', "0004")])
+    assert expected == list(backend.stream("SELECT table_name, row_key, version FROM runner_made_rows ORDER BY 1"))

@@ -1,5 +1,6 @@
 import json
 from datetime import timedelta
+from operator import itemgetter
 
 import pytest
 from ground import NOON, dump, entry, provider, targets
@@ -328,3 +329,20 @@ def test_ten_thousand_entries_are_written_once(sow):
     assert Difference(10_000, 0, 0, 0) == sow(declared)
     assert Difference(0, 0, 0, 10_000) == sow(declared, LATER)
     assert Difference(0, 0, 10_000, 0) == sow(declared, TOO_LATE)
+
+
+def test_what_seeds_write_to_a_row_of_the_application_is_remembered_before_and_after(database):
+    with database.transaction():
+        database.execute(
+            "INSERT INTO provider_states (provider_name, sport, status, poll_interval_seconds, timeout_seconds,"
+            " max_retries, updated_at) VALUES ('stub', 'MLB', 'ERROR', 9, 9, 9, 'then')"
+        )
+        seed.providers(database, targets(provider("stub", sports=("MLB", "NBA"), timeout_s=8)), NOON).write("run-1")
+        seed.providers(database, targets(provider("stub", sports=("MLB", "NBA"), timeout_s=7)), NOON).write("run-2")
+
+    kept = database.rows("SELECT row_key, before_json, after_json FROM runner_seeds ORDER BY row_key")
+
+    assert ['["stub","MLB"]', '["stub","NBA"]'] == [row["row_key"] for row in kept]
+    assert (9, "then") == itemgetter("timeout_seconds", "updated_at")(json.loads(kept[0]["before_json"]))
+    assert (7, 60) == itemgetter("timeout_seconds", "poll_interval_seconds")(json.loads(kept[0]["after_json"]))
+    assert (None, None) == (kept[1]["before_json"], kept[1]["after_json"])

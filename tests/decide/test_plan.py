@@ -13,9 +13,9 @@ def declared(*versions, checksum="sha256:a"):
     ]
 
 
-def applied(*versions, checksum="sha256:a", done=True):
+def applied(*versions, checksum="sha256:a", state="done"):
     at = "2026-08-02T14:10:00.000Z"
-    return {version: Applied(version, "make", checksum, at, done) for version in versions}
+    return {version: Applied(version, "make", checksum, at, state) for version in versions}
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,13 @@ def applied(*versions, checksum="sha256:a", done=True):
         (["0001", "0002"], applied("0001", "0002"), []),
         (["0009", "0010"], applied("0009"), ["0010"]),
         (["9", "10"], applied("9"), ["10"]),  # numbers, not text
-        (["0001"], applied("0001", done=False), ["0001"]),  # begun outside of a transaction, never finished
-        (["0001", "0002"], applied("0001", done=False), ["0001", "0002"]),
-        (["0001", "0002"], {**applied("0001", done=False), **applied("0002")}, ["0001"]),
+        (["0001"], applied("0001", state="begun"), ["0001"]),  # begun outside of a transaction, never finished
+        (["0001", "0002"], applied("0001", state="begun"), ["0001", "0002"]),
+        (["0001", "0002"], {**applied("0001", state="begun"), **applied("0002")}, ["0001"]),
+        (["0001"], applied("0001", state="reverted"), ["0001"]),
+        (["0001"], applied("0001", state="reverted", checksum="sha256:b"), ["0001"]),  # it may be edited
+        (["0001", "0002"], applied("0002", state="reverted"), ["0001", "0002"]),  # and be preceded by a new one
+        ([], applied("0001", state="reverted"), []),  # and go away
     ],
 )
 def test_what_is_declared_and_not_done_is_pending_oldest_first(files, history, todo):
@@ -54,7 +58,7 @@ def test_a_migration_that_was_edited_after_it_was_applied_is_refused():
 
 
 def test_a_migration_that_was_begun_and_never_done_may_be_corrected():
-    [todo] = pending(declared("0001", checksum="sha256:b"), applied("0001", done=False))
+    [todo] = pending(declared("0001", checksum="sha256:b"), applied("0001", state="begun"))
 
     assert "sha256:b" == todo.checksum
 

@@ -1,5 +1,8 @@
 import json
 import math
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from ground import NOON
@@ -7,6 +10,7 @@ from ground import NOON
 from runner.errors import Mismatch, StepFailed
 from runner.samples import Sample
 from runner.store.ledger import Ledger, Run
+from runner.store.sqlite import SqliteBackend
 
 
 def begin(ledger, rollout="r", state="running", declared=None):
@@ -52,7 +56,7 @@ def test_the_tables_are_made_in_the_open_transaction(backend):
     assert set() == backend.objects()
 
 
-@pytest.mark.parametrize("version", ["2", "0", ""])
+@pytest.mark.parametrize("version", ["3", "0", ""])
 def test_tables_of_another_form_are_refused(backend, ledger, version):
     begin(ledger)
     backend.execute("UPDATE runner_meta SET value = :version", {"version": version})
@@ -61,11 +65,56 @@ def test_tables_of_another_form_are_refused(backend, ledger, version):
         Ledger(backend)
 
     assert str(caught.value) == (
-        f"error: the runner's tables in this database have form {version}, this runner knows form 1\n"
+        f"error: the runner's tables in this database have form {version}, this runner knows form 2\n"
         "  fix: use the version of runner that made them, or a newer one"
     )
     with pytest.raises(Mismatch):
         ledger.create()
+
+
+@pytest.fixture
+def form_1(backend):
+    with closing(sqlite3.connect(backend.path)) as connection:
+        connection.executescript((Path(__file__).parent / "ledger_form_1.sql").read_text())
+    return backend
+
+
+def test_tables_of_the_form_before_are_brought_to_this_one(form_1):
+    with form_1.transaction():
+        Ledger(form_1).create()
+    upgraded = {name: form_1.columns(name) for name in form_1.tables()}
+    kept = Ledger(form_1)
+
+    with closing(SqliteBackend(form_1.path.with_name("new.db"), create=True)) as new:
+        with new.transaction():
+            Ledger(new).create()
+        assert {name: new.columns(name) for name in new.tables()} == upgraded
+    assert [("0001", "done", '["table sports"]')] == [
+        (row["version"], row["state"], row["objects_json"]) for row in kept.migrations()
+    ]
+    assert [("run-1", None)] == [(run.id, run.level) for run in kept.runs()]
+    assert 32 == len(kept.database_id)
+
+
+def test_tables_of_the_form_before_can_be_read_as_they_are(form_1):
+    ledger = Ledger(form_1)
+
+    assert ("run-1", None) == (ledger.latest_run("r").id, ledger.database_id)
+    assert "1" == form_1.scalar("SELECT value FROM runner_meta WHERE name = 'ledger_version'")
+
+
+def test_a_reverted_migration_is_known_and_can_be_applied_again(backend, ledger):
+    ledger.record_migration("0001", "core", "sha256:1", ["table a"], "run-1", NOON, done=True)
+    ledger.record_made_rows("0001", "a", ["[1]"])
+
+    ledger.revert_migration("0001", "run-2")
+
+    assert ["reverted"] == [row["state"] for row in ledger.migrations()]
+    assert 0 == backend.scalar("SELECT count(*) FROM runner_made_rows")
+    ledger.record_migration("0001", "core", "sha256:2", ["table a"], "run-3", NOON, done=True)
+    assert [("done", "sha256:2", "run-3")] == [
+        (row["state"], row["checksum"], row["run_id"]) for row in ledger.migrations()
+    ]
 
 
 def test_a_run_comes_back_as_it_was_begun(ledger):
