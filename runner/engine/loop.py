@@ -6,45 +6,29 @@ A run that was cut off is the same loop begun again. Where there is nothing to d
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from runner.act import live, migrate
-from runner.clock import timestamp
-from runner.config.model import DISABLED, Kind, OnBreach
+from runner.act import migrate
+from runner.config.model import DISABLED, OnBreach
 from runner.decide.diff import differences
-from runner.decide.machine import Signal, State, after
-from runner.engine.passage import Breach, Desk, Passage, stop_if_asked
-from runner.engine.survey import Survey
-from runner.errors import ExitCode, Interrupted, Mismatch, Problem, RunnerError, StepFailed, Stuck, Where
-from runner.store.changes import Changes
-from runner.store.digest import canonical
-from runner.store.lock import Lock
+from runner.decide.machine import Signal, State
+from runner.engine.back import WayBack
+from runner.engine.passage import Breach, Passage, measuring, stop_if_asked
+from runner.engine.site import Outcome, open_site
+from runner.errors import ExitCode, Mismatch, Problem, Where
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from runner.clock import Clock
     from runner.config.model import Rollout, Stage
+    from runner.engine.passage import Desk
     from runner.events import Teller
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
-    from runner.store.changes import Conflict
     from runner.store.ledger import Run, StageEntry
 
 BY_A_PERSON = "aborted by a person"
-SHOWN = 8
-"""So many conflicts are shown to a person; the log has them all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How an apply ended. `run_id` is None where there was nothing to do."""
-
-    exit_code: ExitCode
-    stage: str
-    run_id: str | None = None
 
 
 class Engine:
@@ -62,9 +46,13 @@ class Engine:
         self._clock = clock
         self._tell = tell.bind(rollout=rollout.name)
         self._make_prober = make_prober
-        self._survey = Survey(rollout, backend)
-        self._ledger = self._survey.ledger
-        self._lock = Lock(backend, clock)
+        self._site = open_site(rollout, backend, clock)
+        self._survey = self._site.survey
+        self._ledger = self._site.ledger
+        self._lock = self._site.lock
+
+    def _way_back(self) -> WayBack:
+        return WayBack(self._site, self._tell)
 
     def apply(self, target: str | None = None, *, accept_changes: bool = False) -> Outcome:
         """
@@ -85,10 +73,10 @@ class Engine:
 
     def abort(self) -> Outcome:
         """End the unfinished run: take its open stage back, or leave a stuck one as it stands."""
-        if self._unfinished() is None:
+        if self._site.unfinished() is None:
             return Outcome(ExitCode.DONE, self._survey.stands_at())
         with self._lock.held():
-            run = self._unfinished()  # another runner may have ended it before the lock was ours
+            run = self._site.unfinished()  # another runner may have ended it before the lock was ours
             if run is None:
                 return Outcome(ExitCode.DONE, self._survey.stands_at())
             self._tell = self._tell.bind(run_id=run.id)
@@ -96,50 +84,37 @@ class Engine:
                 return self._abandon(run)
             with self._lock.transaction():
                 if run.state != State.ROLLING_BACK:
-                    self._move(run, Signal.TURNED_BACK, back_to=self._survey.stands_at())
+                    self._site.move(run, Signal.TURNED_BACK, back_to=self._survey.stands_at())
                 self._ledger.update_run(run.id, message=BY_A_PERSON)
-            return self._undo_down_to(self._again(run), Signal.ABORTED)
+            return self._way_back().undo_down_to(self._site.again(run), Signal.ABORTED)
 
     def _abandon(self, run: Run) -> Outcome:
         """Leave what could not be taken back as it is, and say in the run what that was."""
         with self._lock.transaction():
-            for entry in self._to_be_undone(run):
-                self._close(run, entry, "abandoned")
+            for entry in self._way_back().to_be_undone(run):
+                self._way_back().close(run, entry, "abandoned")
             self._ledger.update_run(run.id, message=f"{BY_A_PERSON}, who left it as it was: {run.stopped}")
-            self._finish(run, Signal.ABORTED)
+            self._site.finish(run, Signal.ABORTED)
         self._tell("run.aborted", final_stage=self._survey.stands_at(), cause=run.stopped, verified=False)
         return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id)
 
     # runs
 
-    def _unfinished(self) -> Run | None:
-        """Return the run that waits to be gone on with; None where there is none."""
-        run = self._ledger.latest_run(self._rollout.name)
-        return None if run is None or State(run.state).is_final else run
-
     def _begin(self, target: str | None, *, accept_changes: bool) -> tuple[Run, bool]:
         """Begin a run, or take up the one that is unfinished; inside the lock, so that what is read still holds."""
         rollout, ledger = self._rollout, self._ledger
-        run = self._unfinished()
+        run = self._site.unfinished()
         if run is None:
             aim = target or rollout.stages[-1].name
-            fresh = ledger.begin_run(
-                rollout.name,
-                rollout.environment.name,
-                rollout.digest,
-                rollout.declared,
-                aim,
-                State.RUNNING,
-                self._clock.now(),
-            )
-            return fresh, False
+            return self._site.begin(aim), False
+        _refuse_rollback(run)
         self._refuse_other_config(run, accept_changes=accept_changes)
         self._refuse_other_target(run, target)
         ledger.keep_config(rollout.digest, rollout.declared)
         ledger.update_run(run.id, config_digest=rollout.digest, target_stage=target or run.target_stage, stopped=None)
         if run.state == State.STUCK:
-            self._move(run, Signal.RETRIED)
-        return self._again(run), True
+            self._site.move(run, Signal.RETRIED)
+        return self._site.again(run), True
 
     def _refuse_other_config(self, run: Run, *, accept_changes: bool) -> None:
         going_back = run.state in {State.ROLLING_BACK, State.STUCK}
@@ -167,22 +142,9 @@ class Engine:
             what = f"run {run.id} was on its way to {aim}, which is no longer declared"
             raise Mismatch(Problem(what, Where(str(self._rollout.path)), "name another stage: --target-stage"))
 
-    def _again(self, run: Run) -> Run:
-        found = self._ledger.latest_run(run.rollout)
-        assert found is not None  # noqa: S101  it was just written
-        return found
-
-    def _move(self, run: Run, signal: Signal, **values: object) -> None:
-        """Store the state that follows from *signal*; inside a transaction."""
-        state = State(self._again(run).state)
-        self._ledger.update_run(run.id, state=after(state, signal), **values)
-
-    def _finish(self, run: Run, signal: Signal) -> None:
-        self._move(run, signal, finished_at=timestamp(self._clock.now()), final_stage=self._survey.stands_at())
-
     def _carry_on(self, run: Run) -> Outcome:
         """Take *run* from the state it is in to its end, and tell how that was."""
-        try:
+        with self._site.recorded(run, self._tell):
             if run.state == State.ROLLING_BACK:
                 return self._go_on_back(run)
             if self._survey.route(run.target_stage).back_to is not None:
@@ -190,21 +152,6 @@ class Engine:
             self._migrate(run)
             self._seed(run)
             return self._travel(run)
-        except Stuck:
-            raise
-        except Interrupted as stop:
-            self._keep_reason(run, "interrupted by a signal")
-            self._tell("run.interrupted", exit_code=stop.exit_code)
-            raise
-        except RunnerError as failure:
-            self._keep_reason(run, "; ".join(problem.what for problem in failure.problems))
-            self._tell("run.failed", problems=[problem.plain() for problem in failure.problems])
-            raise
-
-    def _keep_reason(self, run: Run, reason: str) -> None:
-        """Store what stopped *run*, for those who look later; no more than an attempt, for the database may be it."""
-        with suppress(RunnerError), self._lock.transaction():
-            self._ledger.update_run(run.id, stopped=reason)
 
     # steps
 
@@ -225,7 +172,8 @@ class Engine:
                 continue
             with self._lock.transaction():
                 declared.write(run.id)
-                self._ledger.record_step(run.id, step, found._asdict(), now)
+                counts = {**found._asdict(), "undeclared": len(declared.undeclared())}
+                self._ledger.record_step(run.id, step, counts, now)
             if found.add or found.change:
                 self._tell("seed.applied", step=step, added=found.add, changed=found.change, left=found.leave)
             if found.warm:
@@ -235,7 +183,7 @@ class Engine:
         """Go on through the stages to the target of *run*."""
         open_entry = self._survey.open_stage()
         stages = self._survey.route(run.target_stage).forward
-        with self._measuring(stages) as desk:
+        with measuring(self._site, stages, self._make_prober) as desk:
             for stage in stages:
                 stop_if_asked(self._clock)
                 breach = self._pass_through(desk, run, stage, open_entry)
@@ -243,22 +191,9 @@ class Engine:
                     return breach
                 open_entry = None
         with self._lock.transaction():
-            self._finish(run, Signal.TARGET_REACHED)
+            self._site.finish(run, Signal.TARGET_REACHED)
         self._tell("run.completed", final_stage=self._survey.stands_at())
         return Outcome(ExitCode.DONE, self._survey.stands_at(), run.id)
-
-    @contextmanager
-    def _measuring(self, stages: tuple[Stage, ...]) -> Iterator[Desk]:
-        """Make what measuring needs, where there is anything to measure, and close it afterwards."""
-        probes = stages and any(metric.kind is Kind.PROBE for metric in self._rollout.metrics)
-        reader = self._backend.reader()
-        prober = self._make_prober() if probes else None
-        try:
-            yield Desk(self._rollout, self._backend, reader, self._ledger, self._lock, self._clock, prober)
-        finally:
-            if prober:
-                prober.close()
-            reader.close()
 
     def _pass_through(self, desk: Desk, run: Run, stage: Stage, open_entry: StageEntry | None) -> Outcome | None:
         """Go through one stage; the outcome of the run if that was its end."""
@@ -270,15 +205,15 @@ class Engine:
             return self._breached(run, passage, str(breach))
         with self._lock.transaction():
             passage.leave()
-            self._move(run, Signal.STAGE_PASSED)
+            self._site.move(run, Signal.STAGE_PASSED)
         passage.tell("stage.passed", ticks=passage.entry.ticks, **desk.ledger.figures(passage.entry.id))
         return None
 
     def _hold(self, run: Run, stage: Stage, missing: list[str]) -> None:
-        if self._again(run).state == State.HOLDING:
+        if self._site.again(run).state == State.HOLDING:
             return
         with self._lock.transaction():
-            self._move(run, Signal.DATA_MISSING)
+            self._site.move(run, Signal.DATA_MISSING)
         self._tell("stage.held", stage=stage.name, waiting_for=missing)
 
     # the way back
@@ -288,104 +223,27 @@ class Engine:
         back_to = self._survey.stands_at() if self._rollout.on_breach is OnBreach.PREVIOUS else DISABLED
         with self._lock.transaction():
             self._ledger.update_stage(passage.entry.id, breach=cause)
-            self._move(run, Signal.BREACHED, back_to=back_to, message=message)
+            self._site.move(run, Signal.BREACHED, back_to=back_to, message=message)
         passage.tell("stage.breached", cause=cause)
-        return self._undo_down_to(self._again(run), Signal.UNDONE)
+        return self._way_back().undo_down_to(self._site.again(run), Signal.UNDONE)
 
     def _turn_back(self, run: Run) -> Outcome:
         with self._lock.transaction():
-            self._move(run, Signal.TURNED_BACK, back_to=run.target_stage)
-        return self._undo_down_to(self._again(run), Signal.TARGET_REACHED)
+            self._site.move(run, Signal.TURNED_BACK, back_to=run.target_stage)
+        return self._way_back().undo_down_to(self._site.again(run), Signal.TARGET_REACHED)
 
     def _go_on_back(self, run: Run) -> Outcome:
         """Finish a way back that was cut off, or that was stuck."""
         ends = {None: Signal.TARGET_REACHED, BY_A_PERSON: Signal.ABORTED}
-        return self._undo_down_to(run, ends.get(run.message, Signal.UNDONE))
+        return self._way_back().undo_down_to(run, ends.get(run.message, Signal.UNDONE))
 
-    def _undo_down_to(self, run: Run, end: Signal) -> Outcome:
-        """
-        Undo every stage that stands beyond where *run* goes back to, newest first, each in one transaction.
 
-        One that cannot be undone exactly does not keep the older ones from it; Stuck tells of it afterwards.
-        """
-        entries = self._to_be_undone(run)
-        conflicts: list[Conflict] = []
-        for number, entry in enumerate(entries, start=1):
-            conflicts += self._undo(run, entry, entries[number:])
-        if conflicts:
-            self._stick(run, conflicts)
-        with self._lock.transaction():
-            self._finish(run, end)
-        told = {
-            Signal.UNDONE: "run.rolled_back",
-            Signal.TARGET_REACHED: "run.walked_back",
-            Signal.ABORTED: "run.aborted",
-        }
-        self._tell(told[end], final_stage=self._survey.stands_at(), cause=run.message, verified=True)
-        code = ExitCode.ROLLED_BACK if end is Signal.UNDONE else ExitCode.DONE
-        return Outcome(code, self._survey.stands_at(), run.id)
-
-    def _undo(self, run: Run, entry: StageEntry, older: list[StageEntry]) -> list[Conflict]:
-        """Take one stage back and compare; return what kept it from being exact."""
-        with self._lock.transaction():
-            changes = Changes(self._backend, entry.id)
-            undone = changes.undo(stage.id for stage in older)
-            if not (undone.conflicts or undone.noticed) and changes.digest_now() != changes.claimed_digest():
-                what = f"the rows of stage {entry.stage} do not have the digest that they had before it"
-                raise StepFailed(Problem(what, fix="nothing of this stage was taken back; please report this"))
-            live.forget_props(self._backend, entry.id)
-            self._note(entry, undone.noticed)
-            if not undone.conflicts:
-                self._close(run, entry, "undone")
-        for change in undone.noticed:
-            self._tell("change.noticed", stage=entry.stage, **change._asdict())
-        for change in undone.conflicts:
-            self._tell("change.conflicted", stage=entry.stage, **change._asdict())
-        if not undone.conflicts:
-            self._tell(
-                "stage.undone",
-                stage=entry.stage,
-                rows=undone.rows,
-                digest=entry.digest,
-                verified=True,
-                changed_by_others=len(undone.noticed),
-            )
-        return undone.conflicts
-
-    def _note(self, entry: StageEntry, noticed: list[Conflict]) -> None:
-        """Keep with the stage which values of its rows others had changed meanwhile."""
-        if noticed:
-            known = entry.summary.get("changed_by_others", [])
-            summary = {**entry.summary, "changed_by_others": [*known, *(str(change) for change in noticed)]}
-            self._ledger.update_stage(entry.id, summary_json=canonical(summary))
-
-    def _stick(self, run: Run, conflicts: list[Conflict]) -> NoReturn:
-        """Write that a person is needed, and say for what."""
-        first = {(conflict.table, conflict.key, conflict.column): str(conflict) for conflict in reversed(conflicts)}
-        told = list(reversed(first.values()))
-        more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-        what = f"the rollback is not exact: others changed {_count(told, 'value')} that it had to take back"
-        with self._lock.transaction():
-            self._move(run, Signal.UNDO_FAILED, stopped="; ".join((what, *told[:SHOWN], *more)))
-        self._tell("run.stuck", conflicts=len(told))
-        raise Stuck(
+def _refuse_rollback(run: Run) -> None:
+    """Leave a rollback that was begun to the command that began it."""
+    if run.level is not None:
+        raise Mismatch(
             Problem(
-                "\n    ".join((what, *told[:SHOWN], *more)),
-                fix="set them to what is right, and run `runner apply` again: it goes on with the rollback;"
-                " or leave them as they are: `runner abort`",
+                f"run {run.id} is a rollback ({run.level}) that is not finished",
+                fix=f"finish it: runner rollback --level {run.level}; or end it: runner abort",
             )
         )
-
-    def _to_be_undone(self, run: Run) -> list[StageEntry]:
-        """Return the stages that stand beyond the one *run* goes back to, newest first. The ledger knows the order."""
-        standing = self._ledger.standing(run.rollout)
-        passed = (entry.id for entry in standing if entry.stage == run.back_to and entry.state == "passed")
-        limit = max(passed, default=0)
-        return [entry for entry in reversed(standing) if entry.id > limit]
-
-    def _close(self, run: Run, entry: StageEntry, state: str) -> None:
-        self._ledger.update_stage(entry.id, state=state, undone_at=timestamp(self._clock.now()), undone_by=run.id)
-
-
-def _count(things: list[str], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"

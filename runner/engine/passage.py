@@ -9,6 +9,7 @@ which no runner was alive does not count as observed.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,12 @@ from runner.store.digest import canonical, of_text
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runner.clock import Clock
     from runner.config.model import Rollout, Stage, Target
     from runner.decide.gate import Judgement
+    from runner.engine.site import Site
     from runner.events import Teller
     from runner.measure.probe import Prober
     from runner.measure.request import Answer
@@ -53,6 +55,21 @@ class Desk:
     lock: Lock
     clock: Clock
     prober: Prober | None
+
+
+@contextmanager
+def measuring(site: Site, stages: Sequence[Stage], make_prober: Callable[[], Prober]) -> Iterator[Desk]:
+    """Make what going through *stages* needs, the prober where there is anything to probe, and close it afterwards."""
+    rollout = site.rollout
+    probes = stages and any(metric.kind is Kind.PROBE for metric in rollout.metrics)
+    reader = site.backend.reader()
+    prober = make_prober() if probes else None
+    try:
+        yield Desk(rollout, site.backend, reader, site.ledger, site.lock, site.clock, prober)
+    finally:
+        if prober:
+            prober.close()
+        reader.close()
 
 
 def stop_if_asked(clock: Clock) -> None:
