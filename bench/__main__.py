@@ -10,12 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import migrations, scale, start, ticks
+from bench import migrations, scale, snapshot, start, ticks
 
 if TYPE_CHECKING:
     from bench.pairs import Line
 
-TOPICS = {"start": start.measure, "scale": scale.measure, "migrations": migrations.measure, "ticks": ticks.measure}
+TOPICS = {
+    "start": start.measure,
+    "scale": scale.measure,
+    "migrations": migrations.measure,
+    "ticks": ticks.measure,
+    "snapshot": snapshot.measure,
+}
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ def bundled(folder: Path, *, speed: int = 100_000) -> Path:
 
 def remove_database(folder: Path) -> None:
     """Begin anew: remove the database in *folder* and what SQLite keeps beside it."""
+    shutil.rmtree(folder / f"{DATABASE}.runner", ignore_errors=True)
     for path in folder.glob(f"{DATABASE}*"):
         path.unlink()
 

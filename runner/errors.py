@@ -6,6 +6,7 @@ The ground floor: everybody may import this room, and it imports nobody.
     RunnerError
     ├── InvalidConfig   3   the config or a migration file is not valid
     ├── StepFailed      1   a step did not work; the database is as the message says
+    │   └── StatementFailed     it was a statement of a migration
     ├── Mismatch        7   history, config or database are not what they were
     ├── Locked          6   another runner holds the lock
     ├── Stuck           9   a rollback is incomplete: a person is needed
@@ -26,7 +27,9 @@ class ExitCode(IntEnum):
 
     DONE = 0
     FAILED = 1
+    PENDING = 2
     INVALID = 3
+    CRITERIA_FAILED = 4
     LOCKED = 6
     MISMATCH = 7
     ROLLED_BACK = 8
@@ -92,6 +95,10 @@ class StepFailed(RunnerError):
     """A step failed and was taken back; what was done before it stands."""
 
     exit_code = ExitCode.FAILED
+
+
+class StatementFailed(StepFailed):
+    """A statement of a migration does not work; `__cause__` is what the database says of it."""
 
 
 class Mismatch(RunnerError):

@@ -24,3 +24,16 @@ class Sample(NamedTuple):
     observations: int
     subject: str = ""
     error: str | None = None
+
+
+class Finding(NamedTuple):
+    """
+    What was found out about one exit criterion.
+
+    `value` is what its expectation is held against, `shown` is what people read of it. `error` says why there is no
+    value: then nothing else counts.
+    """
+
+    value: float | str | None = None
+    shown: str = ""
+    error: str | None = None

@@ -48,7 +48,7 @@ def test_an_event_is_a_noun_and_what_happened_to_it(name):
     level, meaning = EVENTS[name]
 
     assert 2 == len(name.split("."))
-    assert name.rpartition("_")[2].endswith(("ed", "back", "stuck", "held", "undone", "begun"))
+    assert name.rpartition("_")[2].endswith(("ed", "back", "stuck", "taken", "held", "undone", "begun"))
     assert level in {"info", "warning", "error"}
     assert meaning
 

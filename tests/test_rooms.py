@@ -16,7 +16,7 @@ BELOW = {
     "measure": {"store", "config", *GROUND},
     "act": {"store", "config", *GROUND},
     "decide": {"config.model", "errors", "samples"},  # pure: neither clock, database nor log
-    "engine": {"act", "measure", "decide", "store", "config", *GROUND},
+    "engine": {"__init__", "act", "measure", "decide", "store", "config", *GROUND},
     "report": {"store", "config", *GROUND},
     "cli": {"__init__", "engine", "report", "act", "measure", "decide", "store", "config", *GROUND},
     "__init__": set(),

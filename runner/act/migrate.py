@@ -6,6 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from runner.errors import Problem, StepFailed, Where
+from runner.store.digest import canonical
+from runner.store.names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +73,9 @@ def _record_rows(backend: Backend, ledger: Ledger, migration: Migration, made: I
     for table in made:
         kind, _, name = table.partition(" ")
         if kind == "table":
-            ledger.record_made_rows(migration.version, name, backend.keys(name))
+            columns = ", ".join(map(quoted, backend.primary_key(name)))
+            keys = map(canonical, backend.stream(f"SELECT {columns} FROM {quoted(name)}"))
+            ledger.record_made_rows(migration.version, name, keys)
 
 
 def _record(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.clock import timestamp
@@ -35,19 +36,17 @@ _CLAIMED = (
 )
 """The row is in the hands of a stage that stands: a new start value waits until that is taken back."""
 
+NEVER = "1 = 0"
+"""A condition that every engine understands, and that no row meets."""
+
 
 class Difference(NamedTuple):
-    """
-    How many declared rows are to be added, changed, warmed (cache entries that have expired), and left alone.
-
-    `undeclared` rows were seeded once and are declared no more; they stay as they are.
-    """
+    """How many declared rows are to be added, changed, warmed (cache entries that have expired), and left alone."""
 
     add: int
     change: int
     warm: int
     leave: int
-    undeclared: int = 0
 
     @property
     def is_none(self) -> bool:
@@ -55,33 +54,70 @@ class Difference(NamedTuple):
         return not (self.add or self.change or self.warm)
 
 
-class Seeds:
-    """The declared rows of one table, loaded into *backend* as of *now*, ready to be compared and written."""
+class What(StrEnum):
+    """What is to be done with a declared row that is not as it stands."""
 
-    def __init__(self, backend: Backend, table: Table, rows: Iterable[Row], now: datetime) -> None:
+    ADD = "add"
+    CHANGE = "change"
+    WARM = "warm"
+
+
+class RowDifference(NamedTuple):
+    """
+    A declared row that is not as it stands: the columns that seeds will write, as they are and as they will be.
+
+    `before` is empty where the row is new. Times are left out of `after`: they are those of the moment of writing.
+    """
+
+    what: What
+    key: tuple[Any, ...]
+    before: Row
+    after: Row
+
+
+class Seeds:
+    """
+    The declared rows of one table, loaded into *backend* as of *now*, ready to be compared and written.
+
+    *foreseen* rows are only compared: before migrations that are still to come, with what stands by then. A table or a
+    column that is not there yet is taken for an empty one.
+    """
+
+    def __init__(
+        self, backend: Backend, table: Table, rows: Iterable[Row], now: datetime, *, foreseen: bool = False
+    ) -> None:
         self._backend = backend
         self._table = table
-        self._now = now
         self._columns = (*table.key, *table.seeded, *table.first)
         backend.load(
             INPUT,
-            {"row_key": "TEXT PRIMARY KEY", "first_json": "TEXT", **dict.fromkeys(self._columns, "")},
-            (self._line(row) for row in rows),
+            {
+                "place": "INTEGER PRIMARY KEY",
+                "row_key": "TEXT UNIQUE",
+                "first_json": "TEXT",
+                **dict.fromkeys(self._columns, ""),
+            },
+            (self._line(place, row) for place, row in enumerate(rows)),
         )
         self._bound = {"table": table.name, "now": backend.time(now), "at": timestamp(now)}
         on = " AND ".join(f"t.{name} = i.{name}" for name in table.key)
-        self._joined = f"FROM {INPUT} i LEFT JOIN {table.name} t ON {on}"
+        there = backend.tables() if foreseen else {table.name, "runner_seeds"}
+        self._has_run = "runner_seeds" in there
+        source = _source(backend, table.name, self._columns, there) if foreseen else table.name
+        self._joined = f"FROM {INPUT} i LEFT JOIN {source} t ON {on}"
         if not table.expires:
-            self._joined += " LEFT JOIN runner_seeds s ON s.table_name = :table AND s.row_key = i.row_key"
+            seeded = "runner_seeds" if self._has_run else _nothing("table_name", "row_key", "first_json")
+            self._joined += f" LEFT JOIN {seeded} s ON s.table_name = :table AND s.row_key = i.row_key"
         self._is_new = f"t.{table.key[0]} IS NULL"
         self._differs = " OR ".join(f"t.{name} {backend.differs} i.{name}" for name in table.seeded)
-        self._redeclared = f"s.first_json {backend.differs} i.first_json AND s.row_key IS NOT NULL AND NOT {_CLAIMED}"
+        claimed = _CLAIMED if self._has_run else NEVER
+        self._redeclared = f"s.first_json {backend.differs} i.first_json AND s.row_key IS NOT NULL AND NOT {claimed}"
         self._expired = "t.expires_at <= :now"
 
-    def _line(self, row: Row) -> tuple[Any, ...]:
+    def _line(self, place: int, row: Row) -> tuple[Any, ...]:
         key = canonical([row[name] for name in self._table.key])
         first = None if self._table.expires else canonical({name: row[name] for name in self._table.first})
-        return (key, first, *(row[name] for name in self._columns))
+        return (place, key, first, *(row[name] for name in self._columns))
 
     @property
     def _again(self) -> str:
@@ -100,23 +136,68 @@ class Seeds:
         redeclared, warm = (0, row["again"]) if self._table.expires else (row["again"], 0)
         changed = row["different"] + redeclared
         left = row["declared"] - row["new"] - changed - warm
-        return Difference(row["new"], changed, warm, left, len(self.undeclared()))
+        return Difference(row["new"], changed, warm, left)
+
+    def differences(self) -> Iterator[RowDifference]:
+        """Yield every declared row that is to be added, changed or warmed, in declared order; reads only."""
+        names = self._columns
+        was_first = "NULL" if self._table.expires else "s.first_json"
+        found = self._backend.stream(
+            f"SELECT {self._is_new}, {self._again}, {was_first}, i.first_json, {_list('i', names)}, {_list('t', names)}"
+            f" {self._joined} WHERE {self._is_new} OR ({self._differs}) OR ({self._again}) ORDER BY i.place",
+            self._bound,
+        )
+        for is_new, again, was, first, *values in found:
+            declared = dict(zip(names, values[: len(names)], strict=True))
+            standing = dict(zip(names, values[len(names) :], strict=True))
+            key = tuple(declared.pop(name) for name in self._table.key)
+            if is_new:
+                yield RowDifference(What.ADD, key, {}, {n: v for n, v in declared.items() if n != "expires_at"})
+                continue
+            after = {name: declared[name] for name in self._table.seeded if declared[name] != standing[name]}
+            if again and not self._table.expires:
+                after |= _restarted(was, first, standing)
+            elif again and not after:
+                yield RowDifference(What.WARM, key, {"expires_at": standing["expires_at"]}, {})
+                continue
+            yield RowDifference(What.CHANGE, key, {name: standing[name] for name in after}, after)
+
+    def standing(self, *columns: str) -> Iterator[tuple[tuple[Any, ...], Row]]:
+        """Yield the key of every declared row that stands, with those of its *columns*, in declared order."""
+        key = self._table.key
+        found = self._backend.stream(
+            f"SELECT {_list('t', (*key, *columns))} {self._joined} WHERE NOT {self._is_new} ORDER BY i.place",
+            self._bound,
+        )
+        for values in found:
+            yield tuple(values[: len(key)]), dict(zip(columns, values[len(key) :], strict=True))
 
     def undeclared(self) -> list[str]:
         """Return the keys of the rows that were seeded once, still stand, and are declared no more."""
+        if not self._has_run:
+            return []
         found = self._backend.stream(
             f"SELECT s.row_key FROM runner_seeds s LEFT JOIN {INPUT} i ON i.row_key = s.row_key"
             " WHERE s.table_name = :table AND s.before_json IS NULL AND i.row_key IS NULL ORDER BY s.row_key",
             self._bound,
         )
         keys = [tuple(json.loads(key)) for (key,) in found]
-        standing = read(self._backend, self._table, keys, ()) if keys else {}
+        there = keys and self._table.name in self._backend.tables()
+        standing = read(self._backend, self._table, keys, ()) if there else {}
         return ["/".join(map(str, key)) for key in keys if key in standing]
+
+    def unknown(self, *columns: str) -> Iterator[tuple[Any, ...]]:
+        """Yield key and *columns* of the rows that are not the application's and that nobody declares."""
+        key = self._table.key
+        on = " AND ".join(f"t.{name} = i.{name}" for name in key)
+        yield from self._backend.stream(
+            f"SELECT {_list('t', (*key, *columns))} FROM {self._table.name} t LEFT JOIN {INPUT} i ON {on}"
+            f" WHERE i.place IS NULL AND {self._table.ours or NEVER} ORDER BY {_list('t', key)}"
+        )
 
     def write(self, run_id: str) -> None:
         """Write what differs, and for each row how it was before; wants to be called inside a transaction."""
-        self._refuse_rows_of_others()
-        self._refuse_unknown_parents()
+        self.check()
         written = self._standing_rows()
         self._remember(run_id, written)
         self._redeclare()
@@ -124,6 +205,11 @@ class Seeds:
         changes = list(self._changes(written))
         self._remember_written(changes)
         follow(self._backend, self._table, changes)
+
+    def check(self) -> None:
+        """Raise StepFailed where rows cannot be written: an application's row has their key, or they have no parent."""
+        self._refuse_rows_of_others()
+        self._refuse_unknown_parents()
 
     def _refuse_rows_of_others(self) -> None:
         if not self._table.ours:
@@ -223,8 +309,7 @@ class Seeds:
             f" WHERE {self._redeclared} AND NOT {self._is_new}",
             self._bound,
         ):
-            old, new = json.loads(row["old"] or "{}"), json.loads(row["new"])
-            news = {name: value for name, value in new.items() if name in old and row[name] == old[name] != value}
+            news = _restarted(row["old"], row["new"], row)
             if news:
                 key = tuple(json.loads(row["row_key"]))
                 news["updated_at"] = self._bound["now"]
@@ -265,6 +350,30 @@ class Seeds:
                 yield Change(self._table.name, key, before, after)
 
 
+def _source(backend: Backend, table: str, columns: tuple[str, ...], tables: set[str]) -> str:
+    """Return what to read *columns* of *table* from while it is not all there yet: NULL for those that are not."""
+    if table not in tables:
+        return _nothing(*columns)
+    there = backend.columns(table)
+    shown = ", ".join(name if name in there else f"NULL AS {name}" for name in columns)
+    return table if there.keys() >= set(columns) else f"(SELECT {shown} FROM {table})"
+
+
+def _nothing(*columns: str) -> str:
+    """Return a table of SQL that has *columns* and no row."""
+    return f"(SELECT {', '.join(f'NULL AS {name}' for name in columns)} WHERE {NEVER})"
+
+
+def _list(table: str, columns: Iterable[str]) -> str:
+    return ", ".join(f"{table}.{name}" for name in columns)
+
+
+def _restarted(old_json: str | None, new_json: str, standing: Row) -> Row:
+    """Return the start values that are written again: declared anew, where the row still holds the old declaration."""
+    old, new = json.loads(old_json or "{}"), json.loads(new_json)
+    return {name: value for name, value in new.items() if name in old and standing[name] == old[name] != value}
+
+
 def provider_rows(targets: Iterable[Target]) -> Iterator[Row]:
     """Yield the rows of provider_states that are declared."""
     for provider, sport in targets:
@@ -294,11 +403,12 @@ def cache_row(entry: CacheEntry, backend: Backend, now: datetime) -> Row:
     }
 
 
-def providers(backend: Backend, targets: Iterable[Target], now: datetime) -> Seeds:
+def providers(backend: Backend, targets: Iterable[Target], now: datetime, *, foreseen: bool = False) -> Seeds:
     """Load the declared provider states."""
-    return Seeds(backend, PROVIDER_STATES, provider_rows(targets), now)
+    return Seeds(backend, PROVIDER_STATES, provider_rows(targets), now, foreseen=foreseen)
 
 
-def caches(backend: Backend, entries: Iterable[CacheEntry], now: datetime) -> Seeds:
+def caches(backend: Backend, entries: Iterable[CacheEntry], now: datetime, *, foreseen: bool = False) -> Seeds:
     """Load the declared cache entries."""
-    return Seeds(backend, PORTFOLIO_RATIONALES, (cache_row(entry, backend, now) for entry in entries), now)
+    rows = (cache_row(entry, backend, now) for entry in entries)
+    return Seeds(backend, PORTFOLIO_RATIONALES, rows, now, foreseen=foreseen)

@@ -18,10 +18,17 @@ from runner.errors import ExitCode
 
 COMMANDS = (
     "validate",
+    "plan",
     "apply",
     "status",
+    "check",
+    "verify",
     "history",
+    "snapshot",
+    "restore",
     "abort",
+    "rollback",
+    "rehearse",
 )
 """Each is a module of this room, whose `command` it is; in the order in which people meet them."""
 

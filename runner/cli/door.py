@@ -22,13 +22,16 @@ from runner.errors import RunnerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from runner.clock import Stop, WallClock
+    from runner.clock import Clock, Stop, WallClock
     from runner.config.model import Rollout
+    from runner.engine.levels import Levels
     from runner.engine.loop import Engine
+    from runner.engine.site import Outcome
     from runner.engine.survey import Survey
     from runner.events import Event, Sink, Teller
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
+    from runner.store.ledger import Ledger, Run
 
 DEFAULT = "config/rollout.yaml"
 MANY = 6
@@ -80,14 +83,37 @@ class Session(NamedTuple):
 
         return Engine(self.rollout, self.backend, self.clock, self.tell, self._make_prober)
 
-    def _make_prober(self) -> Prober:
-        from runner.measure.probe import Prober
-        from runner.measure.stub import StandIn
+    def levels(self) -> Levels:
+        """Return the rollback levels, wired likewise."""
+        from runner.engine.keeping import Keeper
+        from runner.engine.levels import Levels
 
-        rollout = self.rollout
-        needed = any(provider.endpoint is None for provider in rollout.providers)
-        stand_in = StandIn(rollout.faults, tuple(stage.name for stage in rollout.stages)) if needed else None
-        return Prober(rollout.probe, self.clock, stand_in)
+        def keep(reason: str) -> str | None:
+            taken = Keeper(self.rollout, self.backend, self.clock, self.tell).take(reason)
+            return taken.id if taken else None
+
+        return Levels(self.rollout, self.backend, self.clock, self.tell, self._make_prober, keep)
+
+    def _make_prober(self) -> Prober:
+        return make_prober(self.rollout, self.clock)
+
+    def print_rollback(self, outcome: Outcome, level: str) -> None:
+        """Print what a rollback did, or that there was nothing to roll back."""
+        from runner.config.model import Level
+        from runner.report import rollback as report
+
+        if outcome.run_id is None:
+            found = report.unchanged(self.rollout.name, level, outcome.stage)
+        else:
+            ledger, run = self._run(outcome.run_id)
+            found = report.facts(ledger, run, self.rollout.rollback.promise_s(Level(level)))
+        say(json.dumps(found) if self.as_json else report.text(found, where(self.rollout)))
+
+    def _run(self, run_id: str) -> tuple[Ledger, Run]:
+        from runner.store.ledger import Ledger
+
+        ledger = Ledger(self.backend)
+        return ledger, next(run for run in ledger.runs(self.rollout.name) if run.id == run_id)
 
     def print_outcome(self, run_id: str | None, stage: str, otherwise: str = "all is as declared") -> None:
         """Print what a run did, or that there was nothing to do, and why."""
@@ -98,12 +124,20 @@ class Session(NamedTuple):
             say(json.dumps(found) if self.as_json else said)
             return
         from runner.report import run as report
-        from runner.store.ledger import Ledger
 
-        ledger = Ledger(self.backend)
-        run = next(run for run in ledger.runs(self.rollout.name) if run.id == run_id)
+        ledger, run = self._run(run_id)
         found = report.facts(ledger, run)
         say(json.dumps(found) if self.as_json else report.text(found, where(self.rollout)))
+
+
+def make_prober(rollout: Rollout, clock: Clock) -> Prober:
+    """Return a prober for *rollout*, with the stand-in where one of its providers has no address."""
+    from runner.measure.probe import Prober
+    from runner.measure.stub import StandIn
+
+    needed = any(provider.endpoint is None for provider in rollout.providers)
+    stand_in = StandIn(rollout.faults, tuple(stage.name for stage in rollout.stages)) if needed else None
+    return Prober(rollout.probe, clock, stand_in)
 
 
 @contextlib.contextmanager
@@ -115,24 +149,42 @@ def session(
     as_json: bool,
     target: str | None = None,
     create: bool = True,
+    load: Callable[[Path, str | None], Rollout] | None = None,
 ) -> Iterator[Session]:
-    """Load, connect and listen; what goes wrong before a run has told of it is told as an event."""
-    from runner.clock import WallClock
+    """
+    Load, connect and listen; what goes wrong before a run has told of it is told as an event.
+
+    *load* stands in for `load_rollout` where *config* is something else.
+    """
     from runner.store.connect import open_backend
+
+    with listening(config, environment, log_file, load) as (rollout, clock, tell):
+        check_target(rollout, target)
+        place = rollout.environment
+        with contextlib.closing(open_backend(place.database, place.engine, create=create)) as backend:
+            yield Session(rollout, backend, clock, tell, as_json)
+
+
+@contextlib.contextmanager
+def listening(
+    config: Path,
+    environment: str | None,
+    log_file: Path | None,
+    load: Callable[[Path, str | None], Rollout] | None = None,
+) -> Iterator[tuple[Rollout, WallClock, Teller]]:
+    """Load and listen, to signals too; give the rollout, a clock that hears them, and a teller."""
+    from runner.clock import WallClock
 
     clock = WallClock()
     told: set[str] = set()
     with contextlib.ExitStack() as stack:
         tell = stack.enter_context(_events(clock, log_file, told))
         try:
-            rollout = load_rollout(config, environment)
-            _check_target(rollout, target)
-            place = rollout.environment
-            backend = stack.enter_context(contextlib.closing(open_backend(place.database, place.engine, create=create)))
-            stack.enter_context(_signals(clock.stop))
-            yield Session(rollout, backend, clock, tell, as_json)
+            rollout = (load or load_rollout)(config, environment)
+            stack.enter_context(signals(clock.stop))
+            yield rollout, clock, tell
         except RunnerError as failure:
-            if told.isdisjoint({"run.failed", "run.interrupted", "run.stuck"}):
+            if told.isdisjoint({"run.failed", "run.interrupted", "run.stuck", "run.completed"}):
                 tell("run.refused", problems=[problem.plain() for problem in failure.problems])
             raise
 
@@ -197,7 +249,7 @@ def _nowhere(event: Event) -> None:
 
 
 @contextlib.contextmanager
-def _signals(stop: Stop) -> Iterator[None]:
+def signals(stop: Stop) -> Iterator[None]:
     """Turn the first SIGINT or SIGTERM into a request to stop at the next safe point; a second SIGINT stops at once."""
 
     def ask(number: int, _: object) -> None:
@@ -239,17 +291,34 @@ def load_rollout(config: Path, environment: str | None) -> Rollout:
 @contextlib.contextmanager
 def reading(rollout: Rollout) -> Iterator[Backend | None]:
     """Open the database for reading; None where there is none yet."""
+    backend = connect(rollout)
+    with contextlib.closing(backend) if backend else contextlib.nullcontext():
+        yield backend
+
+
+def connect(rollout: Rollout) -> Backend | None:
+    """Return a connection to the database that only reads; None where there is no database yet."""
     from runner.store.connect import exists, open_backend
 
     place = rollout.environment
     if not exists(place.database, place.engine):
-        yield None
-        return
-    with contextlib.closing(open_backend(place.database, place.engine, read_only=True)) as backend:
-        yield backend
+        return None
+    return open_backend(place.database, place.engine, read_only=True)
 
 
-def _check_target(rollout: Rollout, target: str | None) -> None:
+@contextlib.contextmanager
+def looking(rollout: Rollout) -> Iterator[Backend]:
+    """Open the database for reading; the empty one that would be made, where there is none yet."""
+    from runner.store.connect import imagine
+
+    place = rollout.environment
+    with contextlib.ExitStack() as stack:
+        backend = stack.enter_context(reading(rollout))
+        yield backend or stack.enter_context(contextlib.closing(imagine(place.database, place.engine)))
+
+
+def check_target(rollout: Rollout, target: str | None) -> None:
+    """Refuse a *target* that is no stage of *rollout*."""
     from runner.config.model import DISABLED
 
     stages = [DISABLED, *(stage.name for stage in rollout.stages)]

@@ -11,14 +11,18 @@ from runner.config.model import (
     Fault,
     FaultKind,
     Kind,
+    Level,
     Metric,
     Mode,
+    OnBreach,
     Policy,
     ProbeSettings,
     Provider,
     Reading,
     RefreshSelector,
+    Rollback,
     Selector,
+    Snapshots,
     Stage,
     Statistic,
     Threshold,
@@ -33,7 +37,14 @@ Data = dict[str, Any]
 
 def environment(name: str, data: Data, engine: str) -> Environment:
     """Return the environment called *name*."""
-    return Environment(name, data["database"], engine, float(data.get("speed", 1)), data.get("stand_in") != "refused")
+    return Environment(
+        name,
+        data["database"],
+        engine,
+        speed=float(data.get("speed", 1)),
+        stand_in=data.get("stand_in") != "refused",
+        must_rehearse=data.get("rehearsal") == "required",
+    )
 
 
 def metrics(data: Data) -> tuple[Metric, ...]:
@@ -57,6 +68,21 @@ def probe_settings(data: Data) -> ProbeSettings:
         concurrency=int(data.get("concurrency", 100)),
         record=data.get("record_live_columns", True),
     )
+
+
+def rollback(data: Data) -> Rollback:
+    """Return how the rollout goes back."""
+    within = {"emergency": "5m", "standard": "15m", "gradual": "30m", **data.get("within", {})}
+    return Rollback(
+        on_breach=OnBreach(data.get("on_breach", OnBreach.PREVIOUS)),
+        observe_s=seconds(data.get("observe", "5m")),
+        within_s=tuple((level, seconds(within[level])) for level in Level),
+    )
+
+
+def snapshots(data: Data) -> Snapshots:
+    """Return where snapshots stand, and how many."""
+    return Snapshots(data.get("folder"), int(data.get("keep", 10)), data.get("before_run", True))
 
 
 def stages(data: list[Data], general: Data, known: Data) -> tuple[Stage, ...]:

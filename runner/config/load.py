@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runner.config import build
 from runner.config.checks import cross_check
 from runner.config.checks.declared import Declared
+from runner.config.criteria import criteria
 from runner.config.database import NotADatabase, engine_of
 from runner.config.document import NOTHING, Document
 from runner.config.faults import VARIABLE, ordered
-from runner.config.model import OnBreach, Rollout
+from runner.config.model import Rollout
 from runner.config.node import root
 from runner.config.secret import without_secrets
 from runner.config.shape import check_shape
@@ -136,7 +137,7 @@ def _unknown_environment(rollout: Document, environment: str | None) -> list[Pro
 
 
 def _unanswered(declared: Declared, environment: str | None) -> Iterator[Problem]:
-    """Yield the providers that nobody would answer for: no endpoint, where the stand-in is refused."""
+    """Yield who nobody would answer for where the stand-in is refused: no endpoint, no url."""
     if declared.rollout["environments"][environment]["stand_in"].value != "refused":
         return
     for provider in declared.providers["providers"].each():
@@ -144,6 +145,12 @@ def _unanswered(declared: Declared, environment: str | None) -> Iterator[Problem
             what = f"{plain(provider['name'].value)} has no endpoint, and {environment} refuses the stand-in"
             fix = "set the variable of its endpoint, write the endpoint, or allow the stand-in: `stand_in: allowed`"
             yield provider["name"].problem(what, fix)
+    for _, category in declared.rollout["exit_criteria"].entries():
+        for name, criterion in category.entries():
+            if criterion["kind"].value == "http" and criterion["url"].value == "":
+                what = f"{plain(name)} has no url, and {environment} refuses the stand-in"
+                fix = "set the variable of its url, write the url, or allow the stand-in: `stand_in: allowed`"
+                yield criterion["url"].problem(what, fix)
 
 
 def _engine(rollout: Document, environment: str | None) -> tuple[str | None, list[Problem]]:
@@ -200,10 +207,12 @@ def _rollout(
         lookups=tuple(build.lookups(caches)),
         metrics=build.metrics(data["metrics"]),
         stages=build.stages(data["stages"], data["thresholds"], data["metrics"]),
-        on_breach=OnBreach(data.get("rollback", {}).get("on_breach", OnBreach.PREVIOUS)),
+        rollback=build.rollback(data.get("rollback", {})),
         probe=build.probe_settings(data.get("probe", {})),
         faults=build.faults(data.get("stand_in", {}).get("faults", [])) + faults,
         migrations=migrations,
+        criteria=tuple(criteria(data.get("exit_criteria", {}))),
+        snapshots=build.snapshots(data.get("snapshots", {})),
         declared=without_secrets(declared),
         digest=digest(declared),
     )

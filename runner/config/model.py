@@ -68,6 +68,18 @@ class OnBreach(StrEnum):
     DISABLED = "disabled"
 
 
+class Level(StrEnum):
+    """How far a rollback goes: drop what the rollout made, remove its rows, or only walk back through the stages."""
+
+    EMERGENCY = "emergency"
+    STANDARD = "standard"
+    GRADUAL = "gradual"
+
+
+AT_ONCE = frozenset({Level.EMERGENCY, Level.STANDARD})
+"""The levels that are one transaction: they are done, or nothing of them is."""
+
+
 class Metric(NamedTuple):
     """A named number and its source. `reading` is set for probes, `query` (one SQL scalar) for sql."""
 
@@ -198,7 +210,8 @@ class Environment(NamedTuple):
     Where a rollout goes.
 
     `speed` divides every duration; `database` is a URL that may hold a password; `engine` is what its scheme stands
-    for, and the folder of its migrations; `stand_in` says whether the stand-in may answer.
+    for, and the folder of its migrations; `stand_in` says whether the stand-in may answer, `must_rehearse` whether a
+    config has to be rehearsed before it is applied.
     """
 
     name: str
@@ -206,9 +219,103 @@ class Environment(NamedTuple):
     engine: str
     speed: float = 1.0
     stand_in: bool = True
+    must_rehearse: bool = False
 
     def __repr__(self) -> str:
         return f"Environment({self.name!r})"
+
+
+class Subject(StrEnum):
+    """What an exit criterion looks at."""
+
+    TABLE = "table"
+    INTEGRITY = "integrity"
+    COUNT = "count"
+    COVERAGE = "coverage"
+    JSON = "json"
+    NOT_EXPIRED = "not_expired"
+    HTTP = "http"
+    DATABASE = "database"
+    IMPORT = "import"
+    FIELDS = "fields"
+    SQL = "sql"
+
+
+class Severity(StrEnum):
+    """What a criterion that is not met does: fail the whole, or only warn."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class Expectation(NamedTuple):
+    """What a value has to be. `sign` is `==`, `!=`, `<`, `<=`, `>`, `>=` or `in`; only `in` has several `limits`."""
+
+    sign: str
+    limits: tuple[float | str, ...]
+
+    def is_met_by(self, value: float | str) -> bool:
+        """Say whether *value*, a number or a text as the limits are, is as expected."""
+        first: Any = self.limits[0]
+        given: Any = value
+        match self.sign:
+            case "==" | "in":
+                return value in self.limits
+            case "!=":
+                return value not in self.limits
+            case "<":
+                return bool(given < first)
+            case "<=":
+                return bool(given <= first)
+            case ">":
+                return bool(given > first)
+            case ">=":
+                return bool(given >= first)
+        raise ValueError(self.sign)
+
+    def __str__(self) -> str:
+        shown = (f"'{limit}'" if isinstance(limit, str) else f"{limit}" for limit in self.limits)
+        return f"{self.sign} {', '.join(shown)}"
+
+
+class Criterion(NamedTuple):
+    """
+    One exit criterion, in its category; which of the fields after `timeout_s` are set depends on its subject.
+
+    `where` is an SQL condition on rows of `table`; `values` all have to stand in `column`. `url` may be secret, and is
+    None where the stand-in answers. `classes` are `package.module:Class`, each with the table whose columns its fields
+    have to be, if any.
+    """
+
+    name: str
+    category: str
+    subject: Subject
+    expect: Expectation
+    severity: Severity = Severity.FAIL
+    timeout_s: float = 5.0
+    table: str = ""
+    column: str = ""
+    where: str | None = None
+    values: tuple[float | str, ...] = ()
+    url: str | None = None
+    classes: tuple[tuple[str, str], ...] = ()
+    query: str = ""
+
+    def __repr__(self) -> str:
+        return f"Criterion({self.name!r})"
+
+
+class Snapshots(NamedTuple):
+    """
+    Where snapshots stand and how many.
+
+    `folder` counts from where the runner is started, as the database does; None is the database's own. `keep` is how
+    many automatic ones stay.
+    """
+
+    folder: str | None = None
+    keep: int = 10
+    before_run: bool = True
 
 
 class FaultKind(StrEnum):
@@ -240,6 +347,22 @@ class ProbeSettings(NamedTuple):
     timeout_s: float = 5.0
     concurrency: int = 100
     record: bool = True
+
+
+class Rollback(NamedTuple):
+    """
+    How a rollout goes back.
+
+    `observe_s` is how long a gradual rollback observes at each stage; `within_s` is what each level promises.
+    """
+
+    on_breach: OnBreach = OnBreach.PREVIOUS
+    observe_s: float = 300
+    within_s: tuple[tuple[Level, float], ...] = ()
+
+    def promise_s(self, level: Level) -> float:
+        """Return how many seconds *level* may take."""
+        return dict(self.within_s)[level]
 
 
 class Statement(NamedTuple):
@@ -287,10 +410,12 @@ class Rollout(NamedTuple):
     lookups: tuple[str, ...]
     metrics: tuple[Metric, ...]
     stages: tuple[Stage, ...]
-    on_breach: OnBreach
+    rollback: Rollback
     probe: ProbeSettings
     faults: tuple[Fault, ...]
     migrations: tuple[Migration, ...]
+    criteria: tuple[Criterion, ...]
+    snapshots: Snapshots
     declared: dict[str, Any]
     digest: str
 

@@ -31,9 +31,15 @@ def without_secrets(declared: dict[str, Any]) -> dict[str, Any]:
         for name, environment in declared["rollout"]["environments"].items()
     }
     providers = [_provider(provider) for provider in declared["providers"]["providers"]]
+    rollout = {**declared["rollout"], "environments": environments}
+    if "exit_criteria" in rollout:
+        rollout["exit_criteria"] = {
+            category: {name: _criterion(criterion) for name, criterion in named.items()}
+            for category, named in rollout["exit_criteria"].items()
+        }
     return {
         **declared,
-        "rollout": {**declared["rollout"], "environments": environments},
+        "rollout": rollout,
         "providers": {**declared["providers"], "providers": providers},
     }
 
@@ -45,6 +51,10 @@ def _provider(declared: dict[str, Any]) -> dict[str, Any]:
     if "headers" in declared:
         shown["headers"] = {name: _variable(value) or HIDDEN for name, value in declared["headers"].items()}
     return shown
+
+
+def _criterion(declared: dict[str, Any]) -> dict[str, Any]:
+    return {**declared, "url": _endpoint(declared["url"])} if "url" in declared else declared
 
 
 def _endpoint(url: str) -> str:

@@ -25,6 +25,11 @@ class State(StrEnum):
         """Whether the run is over; from every other state a command leads on."""
         return self in {State.COMPLETED, State.ROLLED_BACK, State.ABORTED}
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether the run takes stages back, or has to; it goes forward no more."""
+        return self in {State.ROLLING_BACK, State.STUCK}
+
 
 class Signal(StrEnum):
     """What can happen to a run."""

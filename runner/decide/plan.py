@@ -8,7 +8,7 @@ from runner.config.model import DISABLED
 from runner.errors import Mismatch, Problem, Where
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from runner.config.model import Migration, Rollout, Stage
 
@@ -60,6 +60,19 @@ def pending(declared: Sequence[Migration], applied: Mapping[str, Applied]) -> li
     if problems:
         raise Mismatch(*problems)
     return todo
+
+
+def applied(declared: Sequence[Migration], history: Mapping[str, Applied], wanted: Container[str]) -> list[Migration]:
+    """Return the *wanted* versions as they are declared, oldest first; Mismatch for one that was edited or removed."""
+    known = {migration.version: migration for migration in declared}
+    problems = [
+        _gone(done) if version not in known else _edited(known[version], done)
+        for version, done in history.items()
+        if version in wanted and (version not in known or known[version].checksum != done.checksum)
+    ]
+    if problems:
+        raise Mismatch(*problems)
+    return [migration for migration in declared if migration.version in wanted]
 
 
 def _gone(done: Applied) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from runner.act import live
 from runner.clock import timestamp
@@ -13,7 +13,7 @@ from runner.store.changes import Changes
 from runner.store.digest import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from runner.engine.site import Site
     from runner.events import Teller
@@ -22,10 +22,27 @@ if TYPE_CHECKING:
 
 SHOWN = 8
 """So many conflicts are shown to a person; the log has them all."""
+BREAK = "\n    "
 
 
 def nothing_between(_: StageEntry) -> None:
     """Go on at once."""
+
+
+class Conflicting(Stuck):
+    """Others changed values that have to be taken back. *command* goes on; *so_far* says what was done."""
+
+    def __init__(self, conflicts: list[Conflict], command: str, so_far: str) -> None:
+        first = {(conflict.table, conflict.key, conflict.column): str(conflict) for conflict in reversed(conflicts)}
+        told = list(reversed(first.values()))
+        more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+        what = f"the rollback is not exact: others changed {count(told, 'value')} that it had to take back"
+        fix = (
+            f"{so_far}; set them to what is right, and run `{command}` again: it goes on with the rollback;"
+            " or leave them as they are: `runner abort`"
+        )
+        super().__init__(Problem(BREAK.join((what, *told[:SHOWN], *more)), fix=fix))
+        self.conflicts = conflicts
 
 
 class WayBack:
@@ -51,7 +68,10 @@ class WayBack:
             if not found and number < len(entries):
                 self._between(entries[number])
         if conflicts:
-            self.stick(run, conflicts)
+            command = f"runner rollback --level {run.level}" if run.level else "runner apply"
+            stuck = Conflicting(conflicts, command, "everything else was taken back")
+            self.stick(run, stuck)
+            raise stuck
         with site.lock.transaction():
             site.finish(run, end)
         told = {
@@ -73,7 +93,7 @@ class WayBack:
                 what = f"the rows of stage {entry.stage} do not have the digest that they had before it"
                 raise StepFailed(Problem(what, fix="nothing of this stage was taken back; please report this"))
             live.forget_props(site.backend, entry.id)
-            self._note(entry, undone.noticed)
+            self.note(entry, undone.noticed)
             if not undone.conflicts:
                 self.close(run, entry, "undone")
         for change in undone.noticed:
@@ -91,39 +111,25 @@ class WayBack:
             )
         return undone.conflicts
 
-    def _note(self, entry: StageEntry, noticed: list[Conflict]) -> None:
+    def note(self, entry: StageEntry, noticed: list[Conflict]) -> None:
         """Keep with the stage which values of its rows others had changed meanwhile."""
         if noticed:
             known = entry.summary.get("changed_by_others", [])
             summary = {**entry.summary, "changed_by_others": [*known, *(str(change) for change in noticed)]}
             self._site.ledger.update_stage(entry.id, summary_json=canonical(summary))
 
-    def stick(self, run: Run, conflicts: Iterable[Conflict]) -> NoReturn:
-        """Write that a person is needed, and say for what."""
-        site = self._site
-        found = list(conflicts)
-        first = {(conflict.table, conflict.key, conflict.column): str(conflict) for conflict in reversed(found)}
-        told = list(reversed(first.values()))
-        more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-        what = f"the rollback is not exact: others changed {count(told, 'value')} that it had to take back"
-        with site.lock.transaction():
-            site.move(run, Signal.UNDO_FAILED, stopped="; ".join((what, *told[:SHOWN], *more)))
-        self._tell("run.stuck", conflicts=len(told))
-        command = f"runner rollback --level {run.level}" if run.level else "runner apply"
-        raise Stuck(
-            Problem(
-                "\n    ".join((what, *told[:SHOWN], *more)),
-                fix=f"set them to what is right, and run `{command}` again: it goes on with the rollback;"
-                " or leave them as they are: `runner abort`",
-            )
-        )
+    def stick(self, run: Run, stuck: Stuck) -> None:
+        """Write that a person is needed, and for what."""
+        what = "; ".join(problem.what.replace(BREAK, "; ") for problem in stuck.problems)
+        with self._site.lock.transaction():
+            self._site.move(run, Signal.UNDO_FAILED, stopped=what)
+        conflicts = stuck.conflicts if isinstance(stuck, Conflicting) else []
+        values = {(conflict.table, conflict.key, conflict.column) for conflict in conflicts}
+        self._tell("run.stuck", conflicts=len(values), cause=what)
 
     def to_be_undone(self, run: Run) -> list[StageEntry]:
         """Return the stages that stand beyond the one *run* goes back to, newest first. The ledger knows the order."""
-        standing = self._site.ledger.standing(run.rollout)
-        passed = (entry.id for entry in standing if entry.stage == run.back_to and entry.state == "passed")
-        limit = max(passed, default=0)
-        return [entry for entry in reversed(standing) if entry.id > limit]
+        return self._site.survey.beyond(run.back_to)
 
     def close(self, run: Run, entry: StageEntry, state: str, **values: object) -> None:
         """Write that a stage stands no more."""

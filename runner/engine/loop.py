@@ -9,20 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.act import migrate
-from runner.config.model import DISABLED, OnBreach
-from runner.decide.diff import differences
+from runner.config.model import AT_ONCE, DISABLED, OnBreach
 from runner.decide.machine import Signal, State
 from runner.engine.back import WayBack
-from runner.engine.passage import Breach, Passage, measuring, stop_if_asked
+from runner.engine.keeping import Keeper
+from runner.engine.passage import NONE, Breach, Passage, measuring, stop_if_asked
 from runner.engine.site import Outcome, open_site
 from runner.errors import ExitCode, Mismatch, Problem, Where
+from runner.store import rehearsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from runner.clock import Clock
     from runner.config.model import Rollout, Stage
-    from runner.engine.passage import Desk
+    from runner.engine.passage import Desk, Injections
     from runner.events import Teller
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
@@ -31,21 +33,32 @@ if TYPE_CHECKING:
 BY_A_PERSON = "aborted by a person"
 
 
+def nothing_to_check(_: datetime) -> None:
+    """Go on."""
+
+
 class Engine:
     """
     Carries *rollout* into the database behind *backend*.
 
-    *make_prober* is called only by a run that measures.
+    *make_prober* is called only by a run that measures. *injections* are the breaches that a rehearsal orders.
     """
 
     def __init__(
-        self, rollout: Rollout, backend: Backend, clock: Clock, tell: Teller, make_prober: Callable[[], Prober]
+        self,
+        rollout: Rollout,
+        backend: Backend,
+        clock: Clock,
+        tell: Teller,
+        make_prober: Callable[[], Prober],
+        injections: Injections = NONE,
     ) -> None:
         self._rollout = rollout
         self._backend = backend
         self._clock = clock
         self._tell = tell.bind(rollout=rollout.name)
         self._make_prober = make_prober
+        self._injections = injections
         self._site = open_site(rollout, backend, clock)
         self._survey = self._site.survey
         self._ledger = self._site.ledger
@@ -54,22 +67,56 @@ class Engine:
     def _way_back(self) -> WayBack:
         return WayBack(self._site, self._tell)
 
-    def apply(self, target: str | None = None, *, accept_changes: bool = False) -> Outcome:
+    def apply(
+        self,
+        target: str | None = None,
+        *,
+        accept_changes: bool = False,
+        check: Callable[[datetime], None] = nothing_to_check,
+    ) -> Outcome:
         """
         Go from where the database stands to stage *target* (the last one if None), and say how that ended.
 
+        *check* may raise, inside the lock and before anything is written: a plan that was saved is held against now.
         Raises RunnerError where a step fails, history does not match, somebody else works here, an undo is not exact,
         or a signal asks for a stop; the database is then as the problem says, and the same command goes on.
         """
         with self._lock.held():
+            check(self._clock.now())
             if self._survey.is_done(target, self._clock.now()):
                 return Outcome(ExitCode.DONE, self._survey.stands_at())
+            self._refuse_unrehearsed(target)
+            self._keep_tables()
             with self._lock.transaction():
                 self._ledger.create()
                 run, resumed = self._begin(target, accept_changes=accept_changes)
             self._tell = self._tell.bind(run_id=run.id)
             self._tell("run.resumed" if resumed else "run.started", target_stage=run.target_stage, state=run.state)
             return self._carry_on(run)
+
+    def _refuse_unrehearsed(self, target: str | None) -> None:
+        """Refuse to go forward with what was not rehearsed, where the environment requires that."""
+        if not self._rollout.environment.must_rehearse:
+            return
+        run = self._site.unfinished()
+        aim = target or (run.target_stage if run else self._rollout.stages[-1].name)
+        if (run and State(run.state).goes_back) or self._survey.route(aim).back_to is not None:
+            return
+        rehearsal = rehearsed.found(self._rollout)
+        if rehearsal and rehearsal.passed:
+            return
+        name = self._rollout.environment.name
+        what = f"{name} requires a rehearsal, and this config, with these migrations, was not rehearsed for it"
+        if rehearsal:
+            unproved = ", ".join(rehearsal.unproved)
+            what = f"this config was rehearsed for {name} at {rehearsal.at}, and not everything was proved: {unproved}"
+        command = f"runner rehearse {self._rollout.path} --env {name}"
+        raise Mismatch(Problem(what, Where(str(self._rollout.path)), f"run `{command}`, and apply what it proves"))
+
+    def _keep_tables(self) -> None:
+        """Take a snapshot before a new run, unless that is declared otherwise; one that goes on has its own."""
+        if self._rollout.snapshots.before_run and self._site.unfinished() is None:
+            Keeper(self._rollout, self._backend, self._clock, self._tell).take("before a run")
 
     def abort(self) -> Outcome:
         """End the unfinished run: take its open stage back, or leave a stuck one as it stands."""
@@ -89,9 +136,14 @@ class Engine:
             return self._way_back().undo_down_to(self._site.again(run), Signal.ABORTED)
 
     def _abandon(self, run: Run) -> Outcome:
-        """Leave what could not be taken back as it is, and say in the run what that was."""
+        """
+        Leave what could not be taken back as it is, and say in the run what that was.
+
+        A rollback that is one transaction changed nothing: its stages stand as they did before it.
+        """
+        entries = [] if run.level in AT_ONCE else self._way_back().to_be_undone(run)
         with self._lock.transaction():
-            for entry in self._way_back().to_be_undone(run):
+            for entry in entries:
                 self._way_back().close(run, entry, "abandoned")
             self._ledger.update_run(run.id, message=f"{BY_A_PERSON}, who left it as it was: {run.stopped}")
             self._site.finish(run, Signal.ABORTED)
@@ -104,24 +156,21 @@ class Engine:
         """Begin a run, or take up the one that is unfinished; inside the lock, so that what is read still holds."""
         rollout, ledger = self._rollout, self._ledger
         run = self._site.unfinished()
+        aim = self._survey.aim(run, target)
         if run is None:
-            aim = target or rollout.stages[-1].name
             return self._site.begin(aim), False
-        _refuse_rollback(run)
         self._refuse_other_config(run, accept_changes=accept_changes)
-        self._refuse_other_target(run, target)
         ledger.keep_config(rollout.digest, rollout.declared)
-        ledger.update_run(run.id, config_digest=rollout.digest, target_stage=target or run.target_stage, stopped=None)
+        ledger.update_run(run.id, config_digest=rollout.digest, target_stage=aim, stopped=None)
         if run.state == State.STUCK:
             self._site.move(run, Signal.RETRIED)
         return self._site.again(run), True
 
     def _refuse_other_config(self, run: Run, *, accept_changes: bool) -> None:
-        going_back = run.state in {State.ROLLING_BACK, State.STUCK}
-        if run.config_digest == self._rollout.digest or accept_changes or going_back:
+        found = [] if accept_changes else self._survey.changed_since(run)
+        if not found:
             return
-        found = differences(self._ledger.config(run.config_digest), self._rollout.declared)
-        changed = "\n".join(f"    {line}" for line in found or ["a value that is not shown"])
+        changed = "\n".join(f"    {line}" for line in found)
         raise Mismatch(
             Problem(
                 f"run {run.id} is not finished, and the config is no longer the one it began with:\n{changed}",
@@ -129,18 +178,6 @@ class Engine:
                 "go on with the new one: --accept-changes; or bring the old one back; or end the run: runner abort",
             )
         )
-
-    def _refuse_other_target(self, run: Run, target: str | None) -> None:
-        """A rollback that was begun is finished first; and what a run aims at has to be declared."""
-        if run.state in {State.ROLLING_BACK, State.STUCK}:
-            if target in {None, run.target_stage}:
-                return
-            what = f"run {run.id} is on its way back to {run.back_to}"
-            raise Mismatch(Problem(what, fix="let it finish: run `runner apply` without --target-stage first"))
-        aim = target or run.target_stage
-        if aim != DISABLED and aim not in {stage.name for stage in self._rollout.stages}:
-            what = f"run {run.id} was on its way to {aim}, which is no longer declared"
-            raise Mismatch(Problem(what, Where(str(self._rollout.path)), "name another stage: --target-stage"))
 
     def _carry_on(self, run: Run) -> Outcome:
         """Take *run* from the state it is in to its end, and tell how that was."""
@@ -183,7 +220,7 @@ class Engine:
         """Go on through the stages to the target of *run*."""
         open_entry = self._survey.open_stage()
         stages = self._survey.route(run.target_stage).forward
-        with measuring(self._site, stages, self._make_prober) as desk:
+        with measuring(self._site, stages, self._make_prober, self._injections) as desk:
             for stage in stages:
                 stop_if_asked(self._clock)
                 breach = self._pass_through(desk, run, stage, open_entry)
@@ -220,7 +257,7 @@ class Engine:
 
     def _breached(self, run: Run, passage: Passage, cause: str) -> Outcome:
         message = f"{passage.stage.name} breached: {cause}"
-        back_to = self._survey.stands_at() if self._rollout.on_breach is OnBreach.PREVIOUS else DISABLED
+        back_to = self._survey.stands_at() if self._rollout.rollback.on_breach is OnBreach.PREVIOUS else DISABLED
         with self._lock.transaction():
             self._ledger.update_stage(passage.entry.id, breach=cause)
             self._site.move(run, Signal.BREACHED, back_to=back_to, message=message)
@@ -236,14 +273,3 @@ class Engine:
         """Finish a way back that was cut off, or that was stuck."""
         ends = {None: Signal.TARGET_REACHED, BY_A_PERSON: Signal.ABORTED}
         return self._way_back().undo_down_to(run, ends.get(run.message, Signal.UNDONE))
-
-
-def _refuse_rollback(run: Run) -> None:
-    """Leave a rollback that was begun to the command that began it."""
-    if run.level is not None:
-        raise Mismatch(
-            Problem(
-                f"run {run.id} is a rollback ({run.level}) that is not finished",
-                fix=f"finish it: runner rollback --level {run.level}; or end it: runner abort",
-            )
-        )

@@ -9,14 +9,17 @@ which no runner was alive does not count as observed.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from runner.act import live, switch
 from runner.clock import timestamp
 from runner.config.model import Kind, Mode, Reading
+from runner.decide.drill import Injection
 from runner.decide.gate import Gate, Verdict
 from runner.errors import Interrupted, Problem, StepFailed
 from runner.measure import lookup, query
@@ -25,7 +28,7 @@ from runner.store.digest import canonical, of_text
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from runner.clock import Clock
     from runner.config.model import Rollout, Stage, Target
@@ -39,6 +42,10 @@ if TYPE_CHECKING:
     from runner.store.changes import Change, Claim, Key
     from runner.store.ledger import Ledger, Run, StageEntry
     from runner.store.lock import Lock
+
+Injections = Mapping[str, Injection]
+"""By stage, the breach that a rehearsal orders. Nobody else does."""
+NONE: Injections = MappingProxyType({})
 
 PATIENCE_S = 5.0
 """No wait is longer than this without a look at the lease."""
@@ -55,17 +62,20 @@ class Desk:
     lock: Lock
     clock: Clock
     prober: Prober | None
+    injections: Injections
 
 
 @contextmanager
-def measuring(site: Site, stages: Sequence[Stage], make_prober: Callable[[], Prober]) -> Iterator[Desk]:
+def measuring(
+    site: Site, stages: Sequence[Stage], make_prober: Callable[[], Prober], injections: Injections = NONE
+) -> Iterator[Desk]:
     """Make what going through *stages* needs, the prober where there is anything to probe, and close it afterwards."""
     rollout = site.rollout
     probes = stages and any(metric.kind is Kind.PROBE for metric in rollout.metrics)
     reader = site.backend.reader()
     prober = make_prober() if probes else None
     try:
-        yield Desk(rollout, site.backend, reader, site.ledger, site.lock, site.clock, prober)
+        yield Desk(rollout, site.backend, reader, site.ledger, site.lock, site.clock, prober, injections)
     finally:
         if prober:
             prober.close()
@@ -263,6 +273,8 @@ class Passage:
             answers = self._collect(desk.prober, until + (desk.rollout.probe.timeout_s if is_last else 0))
             samples += self._read(answers)
         stop_if_asked(self.desk.clock)
+        if injection := desk.injections.get(self.stage.name):
+            samples = injection.spoil(samples, self.targets[0].provider.name if self.targets else "")
         self.gate.take(samples)
         activated, skipped = self._store(tick, samples, answers)
         self._tell_tick(tick, samples, answers, activated, skipped)

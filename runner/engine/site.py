@@ -13,6 +13,7 @@ from runner.store.lock import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from runner.clock import Clock
     from runner.config.model import Rollout
@@ -41,11 +42,10 @@ class Site(NamedTuple):
 
     def unfinished(self) -> Run | None:
         """Return the run that waits to be gone on with; None where there is none."""
-        run = self.ledger.latest_run(self.rollout.name)
-        return None if run is None or State(run.state).is_final else run
+        return self.survey.unfinished()
 
-    def begin(self, target: str, level: str | None = None) -> Run:
-        """Write a new run; inside a transaction."""
+    def begin(self, target: str, level: str | None = None, at: datetime | None = None) -> Run:
+        """Write a new run that began *at* some time, or now; inside a transaction."""
         rollout = self.rollout
         return self.ledger.begin_run(
             rollout.name,
@@ -54,7 +54,7 @@ class Site(NamedTuple):
             rollout.declared,
             target,
             State.RUNNING,
-            self.clock.now(),
+            at or self.clock.now(),
             level,
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from runner.act import seed
 from runner.config.model import DISABLED, Mode
 from runner.decide import plan
+from runner.decide.diff import differences
 from runner.decide.machine import State
 from runner.errors import Mismatch, Problem, Where
 from runner.store.changes import Changes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from runner.config.model import Migration, Rollout
     from runner.store.backend import Backend
     from runner.store.changes import Key
-    from runner.store.ledger import StageEntry
+    from runner.store.ledger import Run, StageEntry
 
 
 class Survey:
@@ -42,7 +43,7 @@ class Survey:
         Raises Mismatch where the migrations' history is not what is declared.
         """
         run = self.ledger.latest_run(self._rollout.name)
-        if run is not None and not State(run.state).is_final:
+        if self.unfinished() is not None:
             return False
         if self.route(target or self._rollout.stages[-1].name):
             return False
@@ -54,12 +55,14 @@ class Survey:
             if not declared.compare().is_none:
                 return False
             self.undeclared += declared.undeclared()
-        self.newer = self._newer_than_stage()
+        self.newer = self.find_newer()
         return True
 
-    def _newer_than_stage(self) -> list[str]:
+    def find_newer(self) -> list[str]:
+        """Return the keys of the rows that the stage reached selects, but were declared after it had been passed."""
         standing = [entry for entry in self.ledger.standing(self._rollout.name) if entry.mode == Mode.ACTIVE]
-        activate = self._rollout.stage(standing[-1].stage).activate if standing else None
+        declared = {stage.name: stage.activate for stage in self._rollout.stages}
+        activate = declared.get(standing[-1].stage) if standing else None
         if activate is None:
             return []
         claimed: set[Key] = set()
@@ -67,13 +70,52 @@ class Survey:
             claimed |= Changes(self._backend, entry.id).claimed(PROVIDER_STATES).keys()
         return ["/".join(target.key) for target in self._rollout.select(activate) if target.key not in claimed]
 
+    def unfinished(self) -> Run | None:
+        """Return the run that waits to be gone on with; None where there is none."""
+        run = self.ledger.latest_run(self._rollout.name)
+        return None if run is None or State(run.state).is_final else run
+
+    def aim(self, run: Run | None, target: str | None) -> str:
+        """
+        Return the stage that apply heads for: *target*, or that of the unfinished *run*, or the last one.
+
+        Mismatch where the run has to end first: a rollback is finished by the command that began it, a way back before
+        there is another aim, and what a run aims at has to be declared.
+        """
+        stages = [stage.name for stage in self._rollout.stages]
+        if run is None:
+            return target or stages[-1]
+        if run.level is not None:
+            what = f"run {run.id} is a rollback ({run.level}) that is not finished"
+            fix = f"finish it: runner rollback --level {run.level}; or end it: runner abort"
+            raise Mismatch(Problem(what, fix=fix))
+        aim = target or run.target_stage
+        if State(run.state).goes_back:
+            if aim != run.target_stage:
+                what = f"run {run.id} is on its way back to {run.back_to}"
+                raise Mismatch(Problem(what, fix="let it finish: run `runner apply` without --target-stage first"))
+        elif aim != DISABLED and aim not in stages:
+            what = f"run {run.id} was on its way to {aim}, which is no longer declared"
+            raise Mismatch(Problem(what, Where(str(self._rollout.path)), "name another stage: --target-stage"))
+        return aim
+
+    def changed_since(self, run: Run) -> list[str]:
+        """Return what is declared otherwise than when *run* began, value by value; a way back does not ask for it."""
+        if run.config_digest == self._rollout.digest or State(run.state).goes_back:
+            return []
+        found = differences(self.ledger.config(run.config_digest), self._rollout.declared)
+        return found or ["a value that is not shown"]
+
     def pending(self) -> list[Migration]:
         """Return the migrations that are still to be applied; Mismatch where history is not what is declared."""
-        applied = {
+        return plan.pending(self._rollout.migrations, self.applied())
+
+    def applied(self) -> dict[str, plan.Applied]:
+        """Return every migration that the ledger knows, by version."""
+        return {
             row["version"]: plan.Applied(row["version"], row["name"], row["checksum"], row["applied_at"], row["state"])
             for row in self.ledger.migrations()
         }
-        return plan.pending(self._rollout.migrations, applied)
 
     def route(self, target: str) -> plan.Route:
         """
@@ -106,12 +148,23 @@ class Survey:
         standing = self.ledger.standing(self._rollout.name)
         return standing[-1] if standing and standing[-1].state == "entered" else None
 
+    def beyond(self, stage: str | None) -> list[StageEntry]:
+        """Return the stages that stand beyond *stage*, newest first. The ledger knows the order."""
+        standing = self.ledger.standing(self._rollout.name)
+        passed = (entry.id for entry in standing if entry.stage == stage and entry.state == "passed")
+        limit = max(passed, default=0)
+        return [entry for entry in reversed(standing) if entry.id > limit]
+
     def stands_at(self) -> str:
         """Return the last stage that was passed and not undone."""
         return (self.passed() or [DISABLED])[-1]
 
-    def seeds(self) -> Iterator[tuple[str, Callable[[datetime], seed.Seeds]]]:
-        """Yield what is declared for each table: its name as a step, and how to load it as of some time."""
+    def seeds(self, *, foreseen: bool = False) -> Iterator[tuple[str, Callable[[datetime], seed.Seeds]]]:
+        """
+        Yield what is declared for each table: its name as a step, and how to load it as of some time.
+
+        *foreseen*: to be compared only, while migrations are still to come.
+        """
         rollout, backend = self._rollout, self._backend
-        yield "providers", lambda now: seed.providers(backend, rollout.targets, now)
-        yield "caches", lambda now: seed.caches(backend, rollout.caches, now)
+        yield "providers", lambda now: seed.providers(backend, rollout.targets, now, foreseen=foreseen)
+        yield "caches", lambda now: seed.caches(backend, rollout.caches, now, foreseen=foreseen)

@@ -79,6 +79,10 @@ class Probe(NamedTuple):
     at: datetime
 
 
+class Unanswered(Exception):
+    """There is no good answer. The text says why, and holds nothing of the address."""
+
+
 class _Failure(Exception):
     """An attempt failed; *again* says whether another one may do better."""
 
@@ -103,7 +107,7 @@ async def ask(session: aiohttp.ClientSession, probe: Probe, url: str, budget_s: 
         async with asyncio.timeout(budget_s) as budget:
             for attempt in range(1, tries + 1):
                 try:
-                    return _answered(probe, await _attempt(session, probe.target, url), attempt)
+                    return _answered(probe, await _attempt(session, probe.target.provider.headers, url), attempt)
                 except _Failure as failure:
                     pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
                     if attempt == tries or not failure.again or _ends_within(budget, pause_s):
@@ -144,11 +148,22 @@ def _id(known: Any) -> str:
     return text.decode() if len(text) <= LONGEST_ID else sha256(text).hexdigest()
 
 
-async def _attempt(session: aiohttp.ClientSession, target: Target, url: str) -> _Reply:
+async def get(session: aiohttp.ClientSession, url: str, budget_s: float) -> float:
+    """Make one request without retries and return its response time in ms; Unanswered where it is not a good one."""
+    try:
+        async with asyncio.timeout(budget_s):
+            return (await _attempt(session, (), url)).response_time_ms
+    except _Failure as failure:
+        raise Unanswered(failure.cause) from None
+    except TimeoutError:
+        raise Unanswered(f"no answer within {budget_s:g} s") from None
+
+
+async def _attempt(session: aiohttp.ClientSession, headers: tuple[tuple[str, str], ...], url: str) -> _Reply:
     """Make one request; raise _Failure unless the answer is a good one."""
     began = time.perf_counter()
     try:
-        async with session.get(url, headers=target.provider.headers, allow_redirects=False) as response:
+        async with session.get(url, headers=headers, allow_redirects=False) as response:
             _check_status(response.status)
             body = await _read(response)
             response_time_ms = (time.perf_counter() - began) * 1000

@@ -89,9 +89,15 @@ class StandIn:
         """Say where *target* is answered; only after `start`."""
         return f"{self._address}/{quote(target.provider.name, safe='')}/{quote(target.sport, safe='')}"
 
+    @property
+    def health_url(self) -> str:
+        """Where it is answered that the stand-in is there; only after `start`."""
+        return f"{self._address}/health"
+
     async def start(self) -> None:
         """Listen in the running event loop."""
         app = web.Application()
+        app.router.add_get("/health", self._health)
         app.router.add_get("/{provider}/{sport}", self._answer)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=STOPPING_S, handler_cancellation=True, handle_signals=False
@@ -106,6 +112,9 @@ class StandIn:
         if self._runner:
             runner, self._runner = self._runner, None
             await runner.cleanup()
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
 
     async def _answer(self, request: web.Request) -> web.Response:
         provider, sport = request.match_info["provider"], request.match_info["sport"]

@@ -20,6 +20,7 @@ def _line(run: Run, entries: list[StageEntry]) -> dict[str, Any]:
         "failed_stages": [entry.stage for entry in entries if entry.breach],
         "final_stage": run.final_stage,
         "rollout_status": run.state,
+        "level": run.level,
         "environment": run.environment,
         "started_at": run.started_at,
         "finished_at": run.finished_at,

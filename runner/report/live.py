@@ -69,7 +69,7 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run.walked_back": lambda f: f"walked back to {f['final_stage']}, verified",
     "run.interrupted": lambda _: "stopped at a safe point",
     "run.failed": lambda f: f"failed: {f['problems'][0]['what']}",
-    "run.stuck": lambda f: f"stuck: values changed by others: {f['conflicts']}",
+    "run.stuck": lambda f: f"stuck: {f['cause']}",
     "run.aborted": lambda f: f"aborted; at {f['final_stage']}",
     "run.refused": lambda f: f"refused: {f['problems'][0]['what']}",
     "migration.applied": lambda f: f"migration {f['version']}_{f['name']} applied",
@@ -82,9 +82,19 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "stage.held": lambda f: f"{f['stage']} holds, waiting for: {'; '.join(f['waiting_for'])}",
     "stage.breached": lambda f: f"{f['stage']} breached: {f['cause']}",
     "stage.undone": lambda f: f"{f['stage']} taken back: {f['rows']} rows restored, every value compared",
+    "stage.observed": lambda f: (
+        f"{f['stage']} observed: " + (f"would have breached: {f['breach']}" if f["breach"] else f"{f['ticks']} ticks")
+    ),
+    "seed.removed": lambda f: f"{f['table']}: {f['removed']} rows removed, {f['put_back']} put back to what they were",
+    "migration.reverted": lambda f: f"migration {f['migration']} reverted",
+    "table.retained": lambda f: f"table {f['table']} stays: {f['reason']}",
     "shadow.rolled_back": lambda f: f"{f['updates']} updates and {f['refreshes']} refreshes tried and rolled back",
+    "snapshot.taken": lambda f: f"snapshot {f['id']} taken {f['reason']}: {f['rows']} rows, every one compared",
+    "snapshot.pruned": lambda f: f"snapshot {f['id']} removed: it is too old",
+    "snapshot.restored": lambda f: f"snapshot {f['id']} restored, every row compared; at {f['final_stage']}",
     "cache.refreshed": lambda f: f"{f['rows']} cache entries refreshed",
     "probe.failed": lambda f: f"{f['provider']} (first {f['sport']}): {f['cause']}",
     "threshold.warned": lambda f: f"{f['stage']} warns: {f['warning']}",
+    "criteria.checked": lambda f: f"exit criteria: {', '.join(f['missed']) or 'none'} missed of {f['total']}",
     "metric.failed": lambda f: f"{f['metric']} could not be measured: {f['cause']}",
 }

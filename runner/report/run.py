@@ -6,6 +6,8 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from runner.report import check
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -13,10 +15,15 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the JSON form. Grows when a key changes its meaning or goes away; new keys do not count."""
+CRITERIA = "exit_criteria"
+"""The step under which the ledger keeps what came of the exit criteria."""
+NOT_SEEDS = {CRITERIA, "snapshot", "rollback"}
+"""Steps that wrote no seeds, as all others did."""
 
 
 def facts(ledger: Ledger, run: Run) -> dict[str, Any]:
     """Return what *run* did, as the ledger has it: plain data, ready for JSON."""
+    steps = dict(ledger.steps(run.id))
     return {
         "version": VERSION,
         "run_id": run.id,
@@ -29,13 +36,14 @@ def facts(ledger: Ledger, run: Run) -> dict[str, Any]:
         "started_at": run.started_at,
         "finished_at": run.finished_at,
         "migrations": [f"{row['version']}_{row['name']}" for row in ledger.migrations() if row["run_id"] == run.id],
-        "seeds": dict(ledger.steps(run.id)),
+        "seeds": {name: figures for name, figures in steps.items() if name not in NOT_SEEDS},
         "stages": [_stage(ledger, entry) for entry in ledger.stages(run_id=run.id)],
         "undone": [entry.stage for entry in _closed(ledger, run, "undone")],
         "abandoned": [entry.stage for entry in _closed(ledger, run, "abandoned")],
         "changed_by_others": [
             change for entry in _closed(ledger, run, "undone") for change in entry.summary.get("changed_by_others", ())
         ],
+        "exit_criteria": steps.get(CRITERIA),
     }
 
 
@@ -70,6 +78,9 @@ def text(found: dict[str, Any], where: str) -> str:
     if found["abandoned"]:
         lines.append(f"  {'left as it is':<15} {', '.join(found['abandoned'])}: not taken back")
     lines += [f"  {'by others':<15} {change}" for change in found["changed_by_others"]]
+    if found["exit_criteria"]:
+        lines.append(f"  {'exit criteria':<15} {check.counts(found['exit_criteria'])}")
+        lines += [f"  {'':<15} {line}" for line in check.missed(found["exit_criteria"])]
     lines.append(_ending(found))
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runner.store.ledger import Ledger, Run, StageEntry
 
 VERSION = 1
+FINAL = {"completed", "rolled_back", "aborted"}
 
 
 def facts(rollout: Rollout, backend: Backend | None, ledger: Ledger | None, now: datetime) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def _brief(run: Run) -> dict[str, Any]:
         "target_stage": run.target_stage,
         "message": run.message,
         "stopped": run.stopped,
+        "level": run.level,
     }
 
 
@@ -132,11 +134,13 @@ def _next(found: dict[str, Any], command: str) -> str:
     run, coming = found["run"], found["next"]
     if found["holder"] and not found["holder"]["is_gone"]:
         return "a runner is at work"
+    if run and run["level"] and run["state"] not in FINAL:
+        return f"`runner rollback --level {run['level']}` goes on with this rollback, `runner abort` ends it"
     if run and run["state"] == "stuck":
         return f"`{command}` tries the rollback again, `runner abort` leaves things as they are"
     if coming["apply"] == "refuses":
         return f"`{command}` would refuse: {coming['problems'][0]['what']}"
-    if run and run["state"] not in {"completed", "rolled_back", "aborted"}:
+    if run and run["state"] not in FINAL:
         return f"`{command}` goes on with this run"
     if coming["apply"] == "nothing":
         left = [f"{len(coming[what])} rows {words}" for what, words in _LEFT.items() if coming[what]]

@@ -7,16 +7,65 @@ SQL in this project is written once, with `:name` parameters; a backend translat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
+    from pathlib import Path
 
     from runner.config.model import Migration, Statement
 
 Row = dict[str, Any]
+
+
+class Loss(NamedTuple):
+    """
+    What bringing a copy back takes away from a table: what was done to it since.
+
+    `rows` are those of the copy. `added`, `changed` and `removed` count the rows to which that was done since the copy
+    was made; a few of each are named. `is_remade` says that the table had another form, `columns` which ones are new;
+    `is_dropped` that the copy has no such table.
+    """
+
+    table: str
+    rows: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    added_keys: tuple[str, ...] = ()
+    changed_keys: tuple[str, ...] = ()
+    removed_keys: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    is_remade: bool = False
+    is_dropped: bool = False
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the table is as it was."""
+        return not (self.added or self.changed or self.removed or self.is_remade or self.is_dropped)
+
+
+class Beside(Protocol):
+    """A copy of tables that stands beside the database, where SQL finds its tables as `kept.<table>`."""
+
+    def columns(self, table: str) -> tuple[str, ...]:
+        """Return the columns of a table as the copy has it; none where it has no such table."""
+
+    def losses(self) -> tuple[Loss, ...]:
+        """Return, for each table of the application that the copy has, what putting it back would take away."""
+
+    def dropped(self, made: Collection[str]) -> tuple[Loss, ...]:
+        """Return what would be lost with the tables among *made* (each `kind name`) that the copy does not have."""
+
+    def bring_back(self, made: Collection[str]) -> None:
+        """
+        Put the application's tables back to the byte, inside the open transaction, and compare them.
+
+        Drops what *made* names and the copy does not have. The runner's own tables are left to the caller. StepFailed
+        where it cannot be done exactly; the transaction is then to be rolled back.
+        """
 
 
 class Backend(Protocol):
@@ -31,6 +80,13 @@ class Backend(Protocol):
     """The engine's null-safe 'is not equal', to be put between two expressions."""
     identity: str
     """The engine's type for a primary key that numbers itself."""
+    is_json: str
+    """The engine's condition that a value, to be put in for `{}`, is valid JSON."""
+    instant: str
+    """The engine's form of a time, to be put in for `{}`, in which two can be compared; NULL where it is none."""
+
+    longest_transaction_s: float
+    """How long the longest committed transaction of this connection held the write lock. May be set back to 0."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """Hold the write lock; commit at the end of the block, roll back on any exception."""
@@ -71,14 +127,34 @@ class Backend(Protocol):
     def columns(self, table: str) -> dict[str, str]:
         """Return the columns of *table* with their declared types, in order; empty where there is no such table."""
 
-    def keys(self, table: str) -> Iterator[str]:
-        """Yield the primary key of every row of *table* as canonical JSON; the whole row where it has no key."""
+    def primary_key(self, table: str) -> tuple[str, ...]:
+        """Return the columns of the primary key of *table*; all its columns where it has none."""
+
+    def references(self, table: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+        """Return every foreign key that refers to *table*: the child table, and its columns with those they name."""
+
+    def integrity(self) -> list[str]:
+        """Return the first things that are wrong with the database itself, and rows without their parent."""
 
     def objects(self) -> frozenset[str]:
         """Return every schema object that somebody made, each as `kind name`."""
 
     def time(self, moment: datetime) -> Any:
         """Return *moment* as the application's tables hold it, comparable with the engine's CURRENT_TIMESTAMP."""
+
+    def copy(self, mentioned: Container[str], target: Path) -> dict[str, int]:
+        """
+        Copy every table that is *mentioned*, and what hangs on it, to the empty file *target*; return their rows.
+
+        Consistent, read on a connection of its own (it sees what was committed before an open transaction), and
+        compared row by row. StepFailed where it cannot be written, or not exactly.
+        """
+
+    def beside(self, copy: Path) -> AbstractContextManager[Beside]:
+        """Put a copy beside the database for the block, outside of any transaction; no foreign key acts in it."""
+
+    def copy_to(self, url: str) -> None:
+        """Copy the whole database, as it is at one moment, into a new one at *url*; this one is only read."""
 
     def reader(self) -> Backend:
         """Open a second connection to the same database that cannot write."""

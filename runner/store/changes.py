@@ -17,7 +17,7 @@ from runner.store.digest import canonical, of_rows, read_back
 from runner.store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from runner.store.backend import Backend, Row
     from runner.store.tables import Table
@@ -43,12 +43,15 @@ class Conflict(NamedTuple):
     wrote: Any
     found: Any
     before: Any = None
+    by: str = "the stage"
 
     def __str__(self) -> str:
         row = f"{self.table} {'/'.join(map(str, self.key))}"
         if self.column == GONE:
             return f"{row} is gone"
-        wrote = "" if self.wrote is None else f", and the stage had written {self.wrote!r}"
+        if self.column == TAKEN:
+            return f"{row} has become the application's own"
+        wrote = "" if self.wrote is None else f", and {self.by} had written {self.wrote!r}"
         return f"{row}: {self.column} is {self.found!r}, was {self.before!r}{wrote}"
 
 
@@ -75,15 +78,19 @@ class Claim(NamedTuple):
 
 GONE = ""
 """Stands for the column where the whole row is gone."""
+TAKEN = "*"
+"""Stands for the column where the row is of another kind now: the application's."""
 
 
-def read(backend: Backend, table: Table, keys: Iterable[Key], columns: Iterable[str]) -> dict[Key, Row]:
+def read(
+    backend: Backend, table: Table, keys: Iterable[Key], columns: Iterable[str], where: str = "true"
+) -> dict[Key, Row]:
     """Return the given columns of the rows with *keys*, by key; a row that is not there is left out. One query."""
     places = {f"k{number}": "TEXT" for number in range(len(table.key))}
     backend.load("runner_keys", places, keys)
     match = " AND ".join(f"t.{name} = k.k{number}" for number, name in enumerate(table.key))
     wanted = ", ".join(f"t.{name}" for name in (*table.key, *columns))
-    found = backend.rows(f"SELECT {wanted} FROM {table.name} t JOIN runner_keys k ON {match}")
+    found = backend.rows(f"SELECT {wanted} FROM {table.name} t JOIN runner_keys k ON {match} WHERE {where}")
     return {tuple(row.pop(name) for name in table.key): row for row in found}
 
 
@@ -91,6 +98,19 @@ def digest(backend: Backend, table: Table, keys: Iterable[Key]) -> str:
     """Return the digest of the rows with *keys*, whole, in the order of their keys."""
     columns = [name for name in backend.columns(table.name) if name not in table.key]
     return of_rows(sorted(read(backend, table, keys, columns).items()))
+
+
+def digest_of_others(backend: Backend, table: Table, keys: Iterable[Key]) -> str:
+    """Return the digest of every row of *table* but those with *keys*, whole, in the order of their keys."""
+    places = [f"k{number}" for number in range(len(table.key))]
+    backend.load("runner_keys", dict.fromkeys(places, "TEXT"), keys)
+    key = ", ".join(table.key)
+    return of_rows(
+        backend.stream(
+            f"SELECT * FROM {table.name} WHERE ({key}) NOT IN (SELECT {', '.join(places)} FROM runner_keys)"
+            f" ORDER BY {key}"
+        )
+    )
 
 
 class Changes:
@@ -192,18 +212,27 @@ class Changes:
             )
         }
 
-    def undo(self, older: Iterable[int] = ()) -> Undone:
+    def undo(self, older: Iterable[int] = (), without: Mapping[str, Collection[Key]] | None = None) -> Undone:
         """
         Put back every value as it was before the stage, and compare every claimed row with how it was found.
 
         A value that is what it was already is done; one that is neither that nor what the stage wrote is a conflict.
         *older* are stages that will be taken back after this one: a person who resolves a conflict may have set a
-        value to what it was before one of them, and that is right too.
+        value to what it was before one of them, and that is right too. Rows *without* (by table) are left as they are:
+        they are going to be removed. A row that has become the application's own is left alone too. Of a table that is
+        gone there is nothing to put back.
         """
         undone = Undone(0, [], [])
         older = tuple(older)
+        there = self._backend.tables()
         for table in TABLES:
-            claims = self._claims(table.name)
+            if table.name not in there:
+                continue
+            gone = (without or {}).get(table.name, ())
+            claims = {key: claim for key, claim in self._claims(table.name).items() if key not in gone}
+            taken = read(self._backend, table, claims, (), f"NOT ({table.ours})") if table.ours and claims else {}
+            undone.noticed.extend(Conflict(table.name, key, TAKEN, None, None) for key in taken)
+            claims = {key: claim for key, claim in claims.items() if key not in taken}
             if claims:
                 goals = _goals(self._backend, older, table.name)
                 undone = self._put_back(table, claims, goals, undone)
@@ -241,30 +270,70 @@ class Changes:
     def _put_back(
         self, table: Table, claims: dict[Key, Claim], goals: dict[tuple[Key, str], list[Any]], so_far: Undone
     ) -> Undone:
-        columns = sorted({name for claim in claims.values() for name in (*claim.found, *claim.before)})
-        rows = read(self._backend, table, claims, columns)
-        changes: list[Change] = []
+        judged = _judge(table, claims, read(self._backend, table, claims, _columns(claims)), goals)
+        set_columns(self._backend, table, judged.changes)
+        return Undone(
+            so_far.rows + len(judged.changes), so_far.conflicts + judged.conflicts, so_far.noticed + judged.noticed
+        )
+
+    def foresee_undo(self, older: Iterable[int], restored: dict[tuple[str, Key], Row]) -> list[Conflict]:
+        """
+        Return what would keep `undo` from being exact; reads only.
+
+        *restored* are the columns that newer stages put back before, by table and key; this one's are added to it.
+        """
+        older = tuple(older)
         conflicts: list[Conflict] = []
-        noticed: list[Conflict] = []
-        for key, claim in claims.items():
-            now = rows.get(key)
-            if now is None:
-                (conflicts if claim.before else noticed).append(Conflict(table.name, key, GONE, None, None))
+        for table in TABLES:
+            claims = self._claims(table.name)
+            if claims:
+                rows = read(self._backend, table, claims, _columns(claims))
+                by_then = {key: {**row, **restored.get((table.name, key), {})} for key, row in rows.items()}
+                judged = _judge(table, claims, by_then, _goals(self._backend, older, table.name))
+                for change in judged.changes:
+                    restored.setdefault((table.name, change.key), {}).update(change.after)
+                conflicts += judged.conflicts
+        return conflicts
+
+
+class _Judged(NamedTuple):
+    """What undo writes, what keeps it from being exact, and what others changed besides."""
+
+    changes: list[Change]
+    conflicts: list[Conflict]
+    noticed: list[Conflict]
+
+
+def _columns(claims: Mapping[Key, Claim]) -> list[str]:
+    return sorted({name for claim in claims.values() for name in (*claim.found, *claim.before)})
+
+
+def _judge(
+    table: Table,
+    claims: Mapping[Key, Claim],
+    rows: Mapping[Key, Row],
+    goals: Mapping[tuple[Key, str], list[Any]],
+) -> _Judged:
+    """Hold the claimed rows of *table* as they stand against what the stage wrote, and what was there before it."""
+    judged = _Judged([], [], [])
+    for key, claim in claims.items():
+        now = rows.get(key)
+        if now is None:
+            (judged.conflicts if claim.before else judged.noticed).append(Conflict(table.name, key, GONE, None, None))
+            continue
+        ours = {name: now[name] for name in claim.before if now[name] == claim.after[name] != claim.before[name]}
+        for name in (*claim.before, *(claim.found.keys() - claim.before.keys())):
+            value = claim.before[name] if name in ours else now[name]
+            conflict = Conflict(table.name, key, name, claim.after.get(name), value, claim.found.get(name))
+            if name in table.bookkeeping:
                 continue
-            ours = {name: now[name] for name in claim.before if now[name] == claim.after[name] != claim.before[name]}
-            for name in (*claim.before, *(claim.found.keys() - claim.before.keys())):
-                value = claim.before[name] if name in ours else now[name]
-                conflict = Conflict(table.name, key, name, claim.after.get(name), value, claim.found.get(name))
-                if name in table.bookkeeping:
-                    continue
-                if name in claim.before and value != claim.before[name]:
-                    (noticed if value in goals.get((key, name), ()) else conflicts).append(conflict)
-                elif value != claim.found.get(name, value):
-                    noticed.append(conflict)
-            if ours:
-                changes.append(Change(table.name, key, ours, {name: claim.before[name] for name in ours}))
-        set_columns(self._backend, table, changes)
-        return Undone(so_far.rows + len(changes), so_far.conflicts + conflicts, so_far.noticed + noticed)
+            if name in claim.before and value != claim.before[name]:
+                (judged.noticed if value in goals.get((key, name), ()) else judged.conflicts).append(conflict)
+            elif value != claim.found.get(name, value):
+                judged.noticed.append(conflict)
+        if ours:
+            judged.changes.append(Change(table.name, key, ours, {name: claim.before[name] for name in ours}))
+    return judged
 
 
 def _goals(backend: Backend, stages: Iterable[int], table: str) -> dict[tuple[Key, str], list[Any]]:

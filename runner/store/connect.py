@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runner.store.backend import Backend
 
 
@@ -14,6 +16,35 @@ def open_backend(url: str, engine: str, *, create: bool = False, read_only: bool
         from runner.store.sqlite import SqliteBackend, path_of  # noqa: PLC0415  one engine, not all of them
 
         return SqliteBackend(path_of(url), create=create, read_only=read_only)
+    raise ValueError(engine)
+
+
+def imagine(url: str, engine: str) -> Backend:
+    """Return the empty database that would be made at *url*: for looking at, and gone when it is closed."""
+    if engine == "sqlite":
+        from runner.store.sqlite import SqliteBackend, path_of  # noqa: PLC0415
+
+        return SqliteBackend(path_of(url), imagined=True)
+    raise ValueError(engine)
+
+
+def location(url: str, engine: str) -> str | None:
+    """Return the file that *url* names, the same from every folder; None where the URL itself says where it is."""
+    if engine == "sqlite":
+        from runner.store.sqlite import path_of  # noqa: PLC0415
+
+        return str(path_of(url).resolve())
+    return None
+
+
+def state_folder(url: str, engine: str) -> Path:
+    """Return the folder in which the runner keeps files that belong to the database at *url*; it may not be there."""
+    if engine == "sqlite":
+        from runner.store.sqlite import path_of  # noqa: PLC0415
+
+        path = path_of(url)
+        path = path.resolve() if path.is_symlink() else path
+        return path.with_name(f"{path.name}.runner")
     raise ValueError(engine)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runner.clock import timestamp
 from runner.errors import Mismatch, Problem
 from runner.samples import Sample
-from runner.store.digest import canonical
+from runner.store.digest import canonical, read_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -289,6 +289,10 @@ class Ledger:
             " ORDER BY length(version), version"
         )
 
+    def made_objects(self) -> frozenset[str]:
+        """Return every schema object that a migration ever made, each as `kind name`."""
+        return frozenset(name for row in self.migrations() for name in json.loads(row["objects_json"]))
+
     def record_migration(
         self, version: str, name: str, checksum: str, objects: Iterable[str], run_id: str, at: datetime, *, done: bool
     ) -> None:
@@ -333,6 +337,27 @@ class Ledger:
             "INSERT INTO runner_made_rows (table_name, row_key, version) VALUES (:table, :key, :version)"
             " ON CONFLICT (table_name, row_key) DO UPDATE SET version = excluded.version",
             ({"table": table, "key": key, "version": version} for key in keys),
+        )
+
+    def made_rows(self, table: str) -> list[tuple[Any, ...]]:
+        """Return the keys of the rows that migrations put into *table* when they made it; form 1 did not keep them."""
+        if "runner_made_rows" not in self._backend.tables():
+            return []
+        found = self._backend.stream(
+            "SELECT row_key FROM runner_made_rows WHERE table_name = :table ORDER BY row_key", {"table": table}
+        )
+        return [tuple(read_back(key)) for (key,) in found]
+
+    def migrations_of(self, rollout: str) -> list[Row]:
+        """Return the migrations that *rollout* has applied, or begun, and not taken back, oldest first."""
+        runs = {run.id for run in self.runs(rollout)}
+        return [row for row in self.migrations() if row["run_id"] in runs and row["state"] != "reverted"]
+
+    def forget_seeds(self, rollout: str) -> None:
+        """Forget what seeds of *rollout* wrote: it was taken back."""
+        self._backend.execute(
+            "DELETE FROM runner_seeds WHERE run_id IN (SELECT id FROM runner_runs WHERE rollout = :rollout)",
+            {"rollout": rollout},
         )
 
     # runs

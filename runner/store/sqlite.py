@@ -11,24 +11,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from runner.errors import Problem, StepFailed, Where
-from runner.store.digest import canonical
+from runner.errors import Problem, StatementFailed, StepFailed, Where
+from runner.store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from datetime import datetime
 
     import sqlite_utils
 
     from runner.config.model import Migration, Statement
-    from runner.store.backend import Row
+    from runner.store.backend import Beside, Row
 
 BUSY_TIMEOUT_S = 5.0
 PATIENCE_S = 20.0
@@ -42,6 +43,15 @@ OURS_IN_A_TRANSACTION = (
 )
 OURS = (*OURS_IN_A_TRANSACTION, "foreign_keys=ON", "synchronous=FULL")
 """What a migration may set for itself is set back after it."""
+MOST_ORPHANS = 100
+"""So many rows without a parent are listed, as many as `integrity_check` lists by itself."""
+BRINGING_BACK = (
+    "foreign_keys=OFF",  # rows come back in any order, and what refers to them stays; looked at before the commit
+    "ignore_check_constraints=ON",
+    "temp_store=FILE",  # what is put aside meanwhile may be large
+    "secure_delete=FAST",  # what is replaced is not written over twice
+    "cache_size=-16384",
+)
 KEEPING = ("CREATE", "INSERT", "UPDATE", "DELETE", "SELECT", "WITH")
 """
 Statements that begin so leave every schema object that stood before: after them only what is new is read. A thousand
@@ -81,19 +91,27 @@ def path_of(url: str) -> Path:
 
 
 class SqliteBackend:
-    """A connection to one SQLite file. `create` makes the file (0600, WAL) where there is none."""
+    """
+    A connection to one SQLite file. `create` makes the file (0600, WAL) where there is none.
+
+    `imagined`: the empty database that would stand at *path*; it is gone when it is closed, and no file is made.
+    """
 
     differs = "IS NOT"
     identity = "INTEGER PRIMARY KEY"
+    is_json = "json_valid({})"
+    instant = "julianday({})"
 
-    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, read_only: bool = False, imagined: bool = False) -> None:
         self.path = path
         self._explained = _Explained(path)
         self._schema = _Schema()
         self._only_added = False
+        self.longest_transaction_s = 0.0
+        self._tidies_up = read_only and not Path(f"{path}-wal").exists()
         with self._explained:
             new = create and _make_file(path)
-            mode = "ro" if read_only else "rw"
+            mode = "memory" if imagined else "ro" if read_only else "rw"
             self._conn = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
             )
@@ -114,10 +132,12 @@ class SqliteBackend:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         self._patiently("BEGIN IMMEDIATE")
+        begun = time.monotonic()
         try:
             yield
             with self._explained:
                 self._conn.execute("COMMIT")
+            self.longest_transaction_s = max(self.longest_transaction_s, time.monotonic() - begun)
         except BaseException:
             self._schema = _Schema()
             if self._conn.in_transaction:
@@ -199,11 +219,16 @@ class SqliteBackend:
 
     def _run(self, migration: Migration, statements: tuple[Statement, ...], *, inside: bool) -> None:
         self._only_added = all(statement.sql.lstrip()[:6].upper().startswith(KEEPING) for statement in statements)
+        if not self._only_added:
+            self._schema = _Schema()
         for statement in statements:
             try:
                 self._conn.execute(statement.sql).close()
             except (sqlite3.Error, sqlite3.Warning) as error:
-                raise StepFailed(
+                if _advice(getattr(error, "sqlite_errorname", "")):  # the disk, not the statement
+                    with self._explained:
+                        raise
+                raise StatementFailed(
                     Problem(
                         f"migration {migration.version}_{migration.name} failed: {error}",
                         _where(migration, statement),
@@ -232,11 +257,26 @@ class SqliteBackend:
             return {}
         return {column.name: column.type for column in self.inspected[table].columns}
 
-    def keys(self, table: str) -> Iterator[str]:
+    def primary_key(self, table: str) -> tuple[str, ...]:
         columns = self.rows("SELECT name, pk FROM pragma_table_info(:table) ORDER BY pk, cid", {"table": table})
-        key = [row["name"] for row in columns if row["pk"]] or [row["name"] for row in columns]
-        wanted = ", ".join(map(quoted, key))
-        yield from map(canonical, self.stream(f"SELECT {wanted} FROM {quoted(table)}"))
+        return tuple(row["name"] for row in columns if row["pk"]) or tuple(row["name"] for row in columns)
+
+    def references(self, table: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+        found: dict[tuple[str, int], list[tuple[str, str]]] = {}
+        parent_key = self.primary_key(table)
+        for child, number, place, column, parent in self.stream(
+            'SELECT m.name, f.id, f.seq, f."from", f."to" FROM sqlite_master AS m, pragma_foreign_key_list(m.name) AS f'
+            " WHERE m.type = 'table' AND lower(f.\"table\") = lower(:table) ORDER BY m.name, f.id, f.seq",
+            {"table": table},
+        ):
+            found.setdefault((child, number), []).append((column, parent or parent_key[place]))
+        return [(child, tuple(columns)) for (child, _), columns in found.items()]
+
+    def integrity(self) -> list[str]:
+        found = [str(row[0]) for row in self.stream("PRAGMA integrity_check")]
+        orphans = islice(self.stream("PRAGMA foreign_key_check"), MOST_ORPHANS)
+        problems = [f"row {row} of {table} refers to no row of {parent}" for table, row, parent, _ in orphans]
+        return [*(line for line in found if line != "ok"), *problems]
 
     def objects(self) -> frozenset[str]:
         version = self.scalar("PRAGMA schema_version")
@@ -251,8 +291,46 @@ class SqliteBackend:
         self._schema = _Schema(version, found[-1][0] if found else start.last_row, start.objects | names)
         return self._schema.objects
 
+    def copy(self, mentioned: Container[str], target: Path) -> dict[str, int]:
+        from runner.store import sqlite_copy  # noqa: PLC0415  only where a snapshot is taken
+        from runner.store.sqlite_form import Uncopyable  # noqa: PLC0415
+
+        try:
+            with _Explained(target):
+                return sqlite_copy.copy(self.path, target, mentioned)
+        except Uncopyable as why:
+            raise StepFailed(Problem(f"no exact copy can be made: {why}", Where(str(self.path)))) from why
+
+    @contextmanager
+    def beside(self, copy: Path) -> Iterator[Beside]:
+        from runner.store import sqlite_back  # noqa: PLC0415  only where a snapshot is brought back
+
+        with self._explained:
+            self._conn.execute("ATTACH ? AS kept", [f"{copy.absolute().as_uri()}?mode=ro&immutable=1"])
+            for setting in BRINGING_BACK:
+                self._conn.execute(f"PRAGMA {setting}").close()
+        try:
+            yield sqlite_back.Beside(self._conn, {table.name: table.key for table in TABLES})
+        except sqlite3.Error:
+            with self._explained:
+                raise
+        except sqlite_back.NotEqual as why:
+            what = f"the snapshot could not be brought back exactly, and nothing was changed: {why}"
+            raise StepFailed(Problem(what, Where(str(self.path)), "remove those rows, or bring back another")) from why
+        finally:
+            self._schema = _Schema()
+            for setting in (*OURS, "temp_store=MEMORY"):
+                self._conn.execute(f"PRAGMA {setting}").close()
+            self._conn.execute("DETACH kept")
+
     def time(self, moment: datetime) -> str:
         return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+    def copy_to(self, url: str) -> None:
+        target = path_of(url)
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        with self._explained, closing(sqlite3.connect(target)) as copy:
+            self._conn.backup(copy)
 
     def reader(self) -> SqliteBackend:
         reader = SqliteBackend(self.path, read_only=True)
@@ -271,11 +349,20 @@ class SqliteBackend:
 
     def close(self) -> None:
         self._conn.close()
+        if self._tidies_up:
+            self._tidy_up()
 
+    def _tidy_up(self) -> None:
+        """
+        Let SQLite remove the empty files that a connection which only reads has left beside the database.
 
-def quoted(name: str) -> str:
-    """Write *name* as an identifier, whatever it holds."""
-    return '"' + name.replace('"', '""') + '"'
+        Whoever may write removes them when the last connection closes; there is nothing in them to be written.
+        """
+        log = Path(f"{self.path}-wal")
+        with suppress(OSError, sqlite3.Error):
+            if log.stat().st_size == 0:
+                with closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as last:
+                    last.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _only_read(action: int, *_: object) -> int:
@@ -308,6 +395,7 @@ def _advice(errorname: str) -> str | None:
         "SQLITE_READONLY": "give this user the right to write the file and its folder",
         "SQLITE_CANTOPEN": "check the path and the rights on its folder",
         "SQLITE_NOTADB": "the file is no SQLite database; name another one in the environment's `database`",
+        "SQLITE_IOERR": "look at the disk, which may be full or broken, and run the same command again",
         "SQLITE_CORRUPT": "restore the file from a backup",
     }.items():
         if errorname.startswith(prefix):

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from datetime import timedelta
 from operator import itemgetter
 
@@ -6,8 +7,9 @@ import pytest
 from ground import NOON, dump, entry, provider, targets
 
 from runner.act import seed
-from runner.act.seed import Difference
+from runner.act.seed import Difference, RowDifference, What
 from runner.errors import StepFailed
+from runner.store.tables import PROVIDER_STATES
 
 DRAFTKINGS, FANDUEL = provider(), provider("fanduel", priority="normal")
 BOTH = targets(DRAFTKINGS, FANDUEL)
@@ -91,7 +93,7 @@ def test_declared_entries_become_rows_that_expire(database, sow):
         (None, BOTH, NOON, Difference(8, 0, 0, 0)),
         (BOTH, BOTH, NOON, Difference(0, 0, 0, 8)),
         (targets(DRAFTKINGS), BOTH, NOON, Difference(4, 0, 0, 4)),
-        (BOTH, targets(DRAFTKINGS), NOON, Difference(0, 0, 0, 4, 4)),  # what is declared no more stays
+        (BOTH, targets(DRAFTKINGS), NOON, Difference(0, 0, 0, 4)),  # what is declared no more stays
         (BOTH, targets(DRAFTKINGS._replace(timeout_s=31), FANDUEL), NOON, Difference(0, 4, 0, 4)),
         (BOTH, targets(DRAFTKINGS._replace(priority="low"), FANDUEL), NOON, Difference(0, 0, 0, 8)),  # not in the table
         (BOTH, targets(DRAFTKINGS._replace(capabilities={"props": 1}), FANDUEL), NOON, Difference(0, 4, 0, 4)),
@@ -100,7 +102,7 @@ def test_declared_entries_become_rows_that_expire(database, sow):
         (ENTRIES, [*ENTRIES, OTHER_KEY], LATER, Difference(1, 0, 0, 3)),
         (ENTRIES, [OTHER_CONFIDENCE, *ENTRIES[1:]], LATER, Difference(0, 1, 0, 2)),
         (ENTRIES, ENTRIES, TOO_LATE, Difference(0, 0, 3, 0)),
-        (ENTRIES, [OTHER_CONFIDENCE, OTHER_KEY, ENTRIES[1]], TOO_LATE, Difference(1, 1, 1, 0, 1)),
+        (ENTRIES, [OTHER_CONFIDENCE, OTHER_KEY, ENTRIES[1]], TOO_LATE, Difference(1, 1, 1, 0)),
     ],
 )
 def test_what_is_to_be_added_changed_warmed_and_left_is_counted(sow, first, second, at, found):
@@ -308,6 +310,115 @@ def test_a_cache_entry_that_was_there_before_is_remembered_as_it_was(database, s
     before, _ = remembered(database)['["player:a"]']
     assert {name: theirs[name] for name in before} == before
     assert {"cache_key", "data_json", "data_hash", "confidence", "expires_at"} <= set(before)
+
+
+# row by row
+
+
+def load(database, declared, at=NOON, **more):
+    return (seed.caches if hasattr(declared[0], "ttl_s") else seed.providers)(database, declared, at, **more)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "at", "found"),
+    [
+        (BOTH, BOTH, LATER, []),
+        (
+            targets(DRAFTKINGS),
+            targets(DRAFTKINGS, provider("fanduel", sports=("NFL",), status="ERROR", capabilities={})),
+            NOON,
+            [
+                RowDifference(
+                    What.ADD,
+                    ("fanduel", "NFL"),
+                    {},
+                    {
+                        "poll_interval_seconds": 60,
+                        "timeout_seconds": 30,
+                        "max_retries": 3,
+                        "capabilities": "{}",
+                        "status": "ERROR",
+                        "is_enabled": 1,
+                    },
+                )
+            ],
+        ),
+        (
+            targets(provider(sports=("NFL",))),
+            targets(provider(sports=("NFL",), timeout_s=31, status="ERROR")),
+            NOON,
+            [
+                RowDifference(
+                    What.CHANGE,
+                    ("draftkings", "NFL"),
+                    {"timeout_seconds": 30, "status": "INACTIVE"},
+                    {"timeout_seconds": 31, "status": "ERROR"},
+                )
+            ],
+        ),
+        (
+            ENTRIES,
+            [OTHER_CONFIDENCE, ENTRIES[1]],
+            TOO_LATE,
+            [
+                RowDifference(What.CHANGE, ("player:a",), {"confidence": 0.75}, {"confidence": 0.8}),
+                RowDifference(What.WARM, ("player:b",), {"expires_at": "2026-08-02 13:00:00.000000"}, {}),
+            ],
+        ),
+    ],
+)
+def test_every_row_that_is_not_as_it_stands_is_told_with_its_columns(database, sow, first, second, at, found):
+    sow(first)
+
+    assert found == list(load(database, second, at).differences())
+
+
+def test_a_start_value_that_is_not_written_again_is_no_change_of_a_column(database, sow):
+    sow(targets(provider(sports=("NFL",))))
+    database.execute("UPDATE provider_states SET status = 'MAINTENANCE'")
+    declared = targets(provider(sports=("NFL",), status="ERROR"))
+
+    assert [RowDifference(What.CHANGE, ("draftkings", "NFL"), {}, {})] == list(load(database, declared).differences())
+    assert Difference(0, 1, 0, 0) == load(database, declared).compare()
+
+
+def test_a_row_in_the_hands_of_a_stage_keeps_its_start_value(database, sow, enter):
+    sow(targets(provider(sports=("NFL",))))
+    changes, _ = enter()
+    changes.claim(PROVIDER_STATES, ("status", "is_enabled"), [("draftkings", "NFL")])
+    declared = targets(provider(sports=("NFL",), status="ERROR", timeout_s=31))
+
+    [difference] = load(database, declared).differences()
+
+    assert {"timeout_seconds": 31} == difference.after
+
+
+@pytest.mark.parametrize("declared", [BOTH, ENTRIES])
+def test_what_is_told_row_by_row_is_what_is_counted_and_written(database, sow, declared):
+    told = Counter(difference.what for difference in load(database, declared).differences())
+
+    assert {"add": sow(declared).add} == told
+    assert [] == list(load(database, declared).differences())
+
+
+def test_before_there_are_tables_every_row_is_new(backend):
+    told = [list(load(backend, declared, foreseen=True).differences()) for declared in (BOTH, ENTRIES)]
+
+    assert [8, 3] == list(map(len, told))
+    assert {What.ADD} == {difference.what for differences in told for difference in differences}
+    assert [] == load(backend, BOTH, foreseen=True).undeclared()
+
+
+def test_rows_that_are_the_rollouts_by_their_kind_and_that_nobody_declares_are_found(database, sow):
+    sow(ENTRIES)
+    database.execute(
+        "INSERT INTO portfolio_rationales (cache_key, cache_type, rationale_type, data_json, data_hash)"
+        " VALUES ('summary:1', 'summary', 'BET_SELECTION', '{}', 'x'), ('player:x', 'player', 'CACHE_X', '{}', 'x')"
+    )
+
+    assert [("player:b", "player"), ("player:x", "player")] == list(
+        load(database, [ENTRIES[0], ENTRIES[2]]).unknown("cache_type")
+    )
 
 
 # many

@@ -127,15 +127,19 @@ def test_a_limit_in_a_row_replaces_the_limit_of_all_failures(edited):
 
 
 NAMES = ("STUB", "DRAFTKINGS", "FANDUEL", "PRIZEPICKS", "BETMGM", "THEODDS", "SPORTSRADAR")
-ADDRESSES = {f"{name}_URL": "https://odds.example/{sport}" for name in NAMES}
+ADDRESSES = {f"{name}_URL": "https://odds.example/{sport}" for name in NAMES} | {"API_URL": "https://odds.example/"}
 
 
 def test_production_refuses_the_stand_in(edited):
     with pytest.raises(InvalidConfig) as caught:
-        edited(environment="production", DATABASE_URL="sqlite:///a.db", **{**ADDRESSES, "FANDUEL_URL": ""})
+        edited(
+            environment="production", DATABASE_URL="sqlite:///a.db", **{**ADDRESSES, "FANDUEL_URL": "", "API_URL": ""}
+        )
 
-    [problem] = caught.value.problems
-    assert "fanduel has no endpoint, and production refuses the stand-in" == problem.what
+    assert [
+        "api_answers has no url, and production refuses the stand-in",
+        "fanduel has no endpoint, and production refuses the stand-in",
+    ] == [problem.what for problem in caught.value.problems]
 
 
 def test_local_is_the_default(rollout, edited):
@@ -382,3 +386,28 @@ def test_a_value_from_the_environment_is_never_shown(edited):
 )
 def test_the_limits_of_every_check_are_allowed(edited, edits):
     assert len(edited(*(("rollout.yaml", old, new) for old, new in edits)).stages) == 4
+
+
+def test_an_exit_criterion_has_its_category_and_the_defaults_of_its_kind(rollout):
+    criteria = {criterion.name: criterion for criterion in rollout.criteria}
+    rows, api, sound = (criteria[name] for name in ("provider_rows", "api_answers", "database_integrity"))
+
+    assert ("provider_states", "count", ">= 24", "fail", 5.0, None) == (
+        rows.category, rows.subject, str(rows.expect), rows.severity, rows.timeout_s, rows.where,
+    )  # fmt: skip
+    assert ("system_health", None, "== 'answers'") == (api.category, api.url, str(api.expect))
+    assert ("== 0", 60.0) == (str(sound.expect), sound.timeout_s)
+    assert "https" not in repr(api._replace(url="https://odds.example/hunter2"))
+
+
+def test_an_exit_criterion_says_what_differs(edited):
+    [changed] = [
+        criterion
+        for criterion in edited(
+            ("rollout.yaml", "{kind: database}", "{kind: database, severity: warn, timeout: 200ms}"),
+            ("rollout.yaml", "  system_health:", "  own_health:"),
+        ).criteria
+        if criterion.name == "database_answers"
+    ]
+
+    assert ("own_health", "warn", 0.2) == (changed.category, changed.severity, changed.timeout_s)

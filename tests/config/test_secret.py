@@ -43,6 +43,19 @@ def test_what_is_stored_of_a_config_holds_no_literal_secret():
     assert "s3cret" in str(declared), "what was declared is left as it is"
 
 
+def test_of_the_url_of_an_exit_criterion_no_more_than_the_host_is_stored():
+    criteria = {"health": {"api": {"kind": "http", "url": "https://u:s3cret@h/?k=s3cret"}, "db": {"kind": "database"}}}
+    declared = {
+        "rollout": {"environments": {}, "exit_criteria": criteria},
+        "providers": {"providers": []},
+        "caches": {},
+    }
+    stored = without_secrets(declared)["rollout"]["exit_criteria"]
+
+    assert {"api": {"kind": "http", "url": "https://u:***@h/***"}, "db": {"kind": "database"}} == stored["health"]
+    assert "s3cret" in str(declared), "what was declared is left as it is"
+
+
 @pytest.mark.parametrize(
     ("endpoint", "shown"),
     [

@@ -36,3 +36,19 @@ from runner.decide.diff import differences
 )
 def test_every_value_that_is_not_the_same_has_a_line(old, new, lines):
     assert lines == differences(old, new)
+
+
+def test_a_hundred_thousand_things_are_compared_at_once():
+    old = {"entries": [{"key": f"player:{number}", "confidence": 0.7} for number in range(100_000)]}
+    new = {"entries": [*old["entries"][:-1], {"key": "player:99999", "confidence": 0.8}]}
+
+    assert ["entries[player:99999].confidence: 0.7 -> 0.8"] == differences(old, new)
+
+
+def test_things_of_one_name_are_told_apart_whatever_they_are_called():
+    names = [{"name": name, "n": 1} for name in ("a #2", "a", "a")]
+
+    assert [] == differences({"things": names}, {"things": names})
+    assert ["things[a #2 #2].n: 1 -> 2"] == differences(
+        {"things": names}, {"things": [*names[:2], {"name": "a", "n": 2}]}
+    )

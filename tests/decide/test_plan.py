@@ -2,7 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from runner.config.model import Environment, Migration, Mode, OnBreach, ProbeSettings, Rollout, Selector, Stage
+from runner.config.model import (
+    Environment,
+    Migration,
+    Mode,
+    ProbeSettings,
+    Rollback,
+    Rollout,
+    Selector,
+    Snapshots,
+    Stage,
+)
 from runner.decide.plan import Applied, Route, pending, route
 from runner.errors import Mismatch
 
@@ -105,10 +115,12 @@ ROLLOUT = Rollout(
     lookups=(),
     metrics=(),
     stages=STAGES,
-    on_breach=OnBreach.PREVIOUS,
+    rollback=Rollback(),
     probe=ProbeSettings(),
     faults=(),
     migrations=(),
+    criteria=(),
+    snapshots=Snapshots(),
     declared={},
     digest="sha256:0",
 )

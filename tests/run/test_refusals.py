@@ -109,7 +109,8 @@ def test_production_needs_its_variable(project):
 
 def test_an_environment_is_chosen_by_name(project):
     names = ("STUB", "DRAFTKINGS", "FANDUEL", "PRIZEPICKS", "BETMGM", "THEODDS", "SPORTSRADAR")
-    addresses = {f"{name}_URL": "https://odds.example/{sport}" for name in names}
+    addresses = {f"{name}_URL": "https://odds.example/{sport}" for name in names} | {"API_URL": "https://odds.example/"}
+    project.edit("config/rollout.yaml", ", rehearsal: required", "")
 
     result = project.run(
         *("apply", "--env", "production", "--target-stage", "disabled"),

@@ -448,3 +448,37 @@ def test_the_digest_of_the_rows_is_the_one_taken_before_the_stage_only_once_it_i
 
     assert written != before
     assert before == changes.digest_now()
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        [],
+        [(MLB, {"status": "ERROR"})],
+        [(MLB, {"status": "INACTIVE"})],  # what an older stage goes back to anyway
+        [(NBA, {"total_requests": 7}), (MLB, {"is_enabled": 0})],
+        [(MLB, None)],
+    ],
+)
+def test_what_undo_will_find_is_known_beforehand(rows, passage, meanwhile):
+    older, newer = passage(), passage()
+    for stage, status in ((older, "MAINTENANCE"), (newer, "ACTIVE")):
+        with rows.transaction():
+            stage.claim(PROVIDER_STATES, COLUMNS, KEYS)
+            stage.write(PROVIDER_STATES, {key: {"status": status} for key in (MLB, NBA)})
+    for key, values in meanwhile:
+        if values:
+            somebody_sets(rows, key, **values)
+        else:
+            rows.execute("DELETE FROM provider_states WHERE provider_name = 'draftkings' AND sport = 'MLB'")
+    restored, ids = {}, [stage._stage_id for stage in (older, newer)]
+    foreseen = [newer.foresee_undo(ids[:1], restored), older.foresee_undo((), restored)]
+    before = dump(rows)
+
+    assert before == dump(rows)
+    with rows.transaction():
+        found = [newer.undo(ids[:1]).conflicts, older.undo().conflicts]
+    assert found == foreseen
+    assert {key: row["status"] for key, row in read(rows, PROVIDER_STATES, KEYS, ("status",)).items()}.items() >= {
+        key: values["status"] for (_, key), values in restored.items()
+    }.items()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.config.checks import caches, limits, metrics, providers, selectors, stages, stand_in
+from runner.config.checks import caches, criteria, limits, metrics, providers, selectors, stages, stand_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.config.checks.declared import Declared
     from runner.errors import Problem
 
-CHECKS = (metrics, stages, selectors, limits, stand_in, providers, caches)
+CHECKS = (metrics, stages, selectors, limits, stand_in, criteria, providers, caches)
 
 
 def cross_check(declared: Declared) -> Iterator[Problem]:

@@ -47,12 +47,13 @@ def _sports(provider: Node, declared: Declared) -> Iterator[Problem]:
 
 
 def _endpoint(endpoint: Node) -> Iterator[Problem]:
-    if isinstance(endpoint.value, str) and endpoint.value and not _is_http(endpoint.value):
+    if isinstance(endpoint.value, str) and endpoint.value and not is_http(endpoint.value):
         what = "the endpoint is not an http or https URL"
         yield endpoint.problem(what, "write https://host/path; {sport} is the only word that may stand in braces")
 
 
-def _is_http(url: str) -> bool:
+def is_http(url: str) -> bool:
+    """Say whether a request can go to *url*, in which `{sport}` may stand."""
     bare = url.replace("{sport}", "sport")
     try:
         parts = urlsplit(bare)
