@@ -60,7 +60,7 @@ EVENTS: dict[str, tuple[str, str]] = {
     "proof.failed": ("error", "a rehearsal tried something on the copy, and it did not go as it must"),
     "cache.refreshed": ("info", "an active stage wrote cache entries anew"),
     "change.noticed": ("warning", "others changed a value in a row of a stage that was taken back; it was left alone"),
-    "criteria.checked": ("info", "the exit criteria were evaluated after the last stage, and what came of it is stored"),
+    "criteria.checked": ("info", "the exit criteria were evaluated after the last stage, and the outcome is stored"),
     "change.conflicted": (
         "error",
         "a value was changed by somebody else since the stage wrote it; it was left alone",

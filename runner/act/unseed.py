@@ -107,16 +107,17 @@ def referred_to(backend: Backend, table: Table, rows: Iterable[Key], going: Cont
 def claimed_by_others(backend: Backend, table: Table, rows: Iterable[Key], rollout: str) -> Iterator[Problem]:
     """Yield a problem for each other rollout that has a stage standing on one of *rows*."""
     backend.load("runner_gone", {"row_key": "TEXT PRIMARY KEY"}, ((canonical(row),) for row in rows))
-    for other, stage, count in backend.stream(
-        "SELECT s.rollout, max(s.stage), count(DISTINCT c.row_key) FROM runner_stages s"
+    for other, count in backend.stream(
+        "SELECT s.rollout, count(DISTINCT c.row_key) FROM runner_stages s"
         " JOIN runner_changes c ON c.stage_id = s.id JOIN runner_gone g ON g.row_key = c.row_key"
         " WHERE s.rollout <> :rollout AND s.state IN ('entered', 'passed') AND c.table_name = :table"
         " GROUP BY s.rollout ORDER BY s.rollout",
         {"table": table.name, "rollout": rollout},
     ):
         yield Problem(
-            f"stage {stage} of rollout {other} stands on {count} rows of {table.name} that the rollback removes",
-            fix=f"roll {other} back first, with its own config: runner rollback CONFIG --level standard",
+            f"a stage of rollout {other} stands on {count} {'row' if count == 1 else 'rows'} of {table.name}"
+            " that the rollback removes",
+            fix=f"roll {other} back first, with its own config: runner rollback CONFIG --level gradual",
         )
 
 

@@ -272,7 +272,7 @@ def _revert(backend: Backend, each: Reverting) -> None:
                 f" {failure.__cause__}",
                 failure.problems[0].where,
                 "nothing was changed; remove by hand what is in its way (the file has to stay as it was applied), and"
-                " run the same command again; or bring a snapshot back: runner snapshot --list; or end it: runner abort",
+                " run the same command again; or bring a snapshot back: runner restore; or end it: runner abort",
             )
         ) from failure
 

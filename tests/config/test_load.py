@@ -162,7 +162,7 @@ def test_a_variable_of_another_environment_may_be_unset(edited):
     other = edited(
         (
             "rollout.yaml",
-            'production: {database: "${DATABASE_URL}", stand_in: refused}',
+            'production: {database: "${DATABASE_URL}", stand_in: refused, rehearsal: required}',
             'production:\n    database: "${DATABASE_URL}"\n    speed: ${SPEED}',
         )
     )

@@ -210,7 +210,7 @@ UPDATE portfolio_rationales SET user_rating = 5, narrative = 'read' WHERE cache_
 UPDATE provider_states SET status = 'MAINTENANCE', total_requests = 99 WHERE provider_name = 'acme';
 DELETE FROM portfolio_rationales WHERE cache_key = 'app:10';
 UPDATE bets SET stake = 2 WHERE id = 2;
-"""  # noqa: S608  a constant
+"""
 
 
 @pytest.fixture(scope="session")
@@ -301,7 +301,7 @@ MENDED = ["7", "60"]
 @pytest.mark.parametrize("right", MENDED)
 def test_a_row_that_the_application_changed_after_the_seeds_needs_a_person(full, level, right):
     project, expected = full
-    project.write(f"UPDATE provider_states SET poll_interval_seconds = 9 WHERE {OWN}")  # noqa: S608
+    project.write(f"UPDATE provider_states SET poll_interval_seconds = 9 WHERE {OWN}")
     before = project.tables()
 
     stuck = roll_back(project, level)
@@ -316,7 +316,7 @@ def test_a_row_that_the_application_changed_after_the_seeds_needs_a_person(full,
     assert [9] == [event["found"] for event in stuck.told("change.conflicted")]
     assert f"runner rollback --level {level}" in project.run("status").stdout
 
-    project.write(f"UPDATE provider_states SET poll_interval_seconds = {right} WHERE {OWN}")  # noqa: S608
+    project.write(f"UPDATE provider_states SET poll_interval_seconds = {right} WHERE {OWN}")
     assert 0 == roll_back(project, level).exit_code
     assert expected == project.tables()
 
@@ -324,7 +324,7 @@ def test_a_row_that_the_application_changed_after_the_seeds_needs_a_person(full,
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_value_of_a_stage_that_others_changed_needs_a_person(full, level):
     project, expected = full
-    change = f"UPDATE provider_states SET status = ? WHERE {OWN}"  # noqa: S608
+    change = f"UPDATE provider_states SET status = ? WHERE {OWN}"
     project.write(change, "MAINTENANCE")
     before = project.tables()
 
@@ -348,7 +348,7 @@ def test_a_value_of_a_stage_that_others_changed_needs_a_person(full, level):
 @pytest.mark.parametrize("level", AT_ONCE)
 def test_a_stuck_rollback_that_is_aborted_leaves_everything_as_it_was(full, level):
     project, expected = full
-    change = f"UPDATE provider_states SET status = ? WHERE {OWN}"  # noqa: S608
+    change = f"UPDATE provider_states SET status = ? WHERE {OWN}"
     project.write(change, "MAINTENANCE")
     before = project.tables()
     roll_back(project, level)
@@ -367,16 +367,14 @@ def test_a_stuck_rollback_that_is_aborted_leaves_everything_as_it_was(full, leve
 def test_what_others_changed_in_columns_that_no_stage_wrote_is_told(full):
     project, _ = full
     project.write("UPDATE provider_states SET status = 'ERROR' WHERE provider_name = 'stub' AND sport = 'NFL'")
-    project.write(f"UPDATE provider_states SET last_error = 'late' WHERE {OWN}")  # noqa: S608
+    project.write(f"UPDATE provider_states SET last_error = 'late' WHERE {OWN}")
 
     done = roll_back(project, "standard")
 
     assert 0 == done.exit_code, done.stdout
     assert "draftkings/MLB: last_error is 'late', was 'mine'" in done.stdout
     assert ["late"] == list({event["found"] for event in done.told("change.noticed")})
-    assert [("late", 7)] == project.rows(
-        f"SELECT last_error, poll_interval_seconds FROM provider_states WHERE {OWN}"  # noqa: S608
-    )
+    assert [("late", 7)] == project.rows(f"SELECT last_error, poll_interval_seconds FROM provider_states WHERE {OWN}")
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -385,7 +383,7 @@ def test_a_seeded_entry_that_became_the_applications_is_never_touched(applied, l
         "UPDATE portfolio_rationales SET rationale_type = 'BET_SELECTION', narrative = 'mine'"
         " WHERE cache_key = 'player:lebron_james'"
     )
-    row = f"SELECT * FROM portfolio_rationales WHERE {OWN_CACHE}"  # noqa: S608
+    row = f"SELECT * FROM portfolio_rationales WHERE {OWN_CACHE}"
     before = applied.rows(row)
 
     done = roll_back(applied, level)
@@ -525,7 +523,11 @@ def test_triggers_of_the_application_do_what_they_do_elsewhere(fresh):
     assert 28 == len(fresh.tables()["audit"])
 
 
-ACME = "INSERT INTO providers VALUES ('acme'); INSERT INTO provider_states (provider_name, sport, poll_interval_seconds, timeout_seconds, max_retries) VALUES ('acme', 'MLB', 1, 1, 1);"
+ACME = """
+INSERT INTO providers VALUES ('acme');
+INSERT INTO provider_states (provider_name, sport, poll_interval_seconds, timeout_seconds, max_retries)
+VALUES ('acme', 'MLB', 1, 1, 1);
+"""
 
 
 @pytest.mark.parametrize(
@@ -699,10 +701,10 @@ def test_a_run_in_the_middle_of_a_stage_is_ended_and_taken_back(fresh, level):
 def test_a_run_that_holds_or_is_stuck_is_ended_too(fresh):
     before = fresh.tables()
     fresh.run("apply", "--target-stage", "partial_active")
-    fresh.write(f"UPDATE provider_states SET status = 'MAINTENANCE' WHERE {OWN}")  # noqa: S608
+    fresh.write(f"UPDATE provider_states SET status = 'MAINTENANCE' WHERE {OWN}")
     assert 9 == fresh.run("apply", "--target-stage", "disabled").exit_code
     assert 9 == roll_back(fresh, "gradual").exit_code
-    fresh.write(f"UPDATE provider_states SET status = 'INACTIVE' WHERE {OWN}")  # noqa: S608
+    fresh.write(f"UPDATE provider_states SET status = 'INACTIVE' WHERE {OWN}")
     assert 0 == roll_back(fresh, "gradual").exit_code
     assert before == fresh.tables()
 
@@ -758,6 +760,66 @@ def test_a_signal_stops_gradual_at_a_safe_point(applied, number, exit_code):
     assert "partial_active" == state(applied)["stage"]
     assert "runner rollback --level gradual" in applied.run("status").stdout
     assert 0 == roll_back(applied, "gradual").exit_code
+
+
+LONG = (
+    "CREATE TABLE sums AS WITH RECURSIVE c (n) AS"
+    " (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < (SELECT top FROM pace)) SELECT sum(n) AS total FROM c;"
+)
+
+
+@pytest.mark.parametrize("then", ["go on", "abort"])
+def test_a_rollback_that_is_killed_within_its_transaction_has_done_nothing(fresh, then):
+    migration(
+        fresh, "0004", "CREATE TABLE a (n);", f"DROP TABLE a; {LONG} DROP TABLE sums;"
+    )
+    script(fresh, "CREATE TABLE pace (top); INSERT INTO pace VALUES (1000000000);")
+    fresh.run("apply", "--target-stage", "partial_active")
+    before = fresh.tables()
+    process = fresh.start("rollback", "--level", "emergency")
+    wait_for(process, "run.started")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=1)
+    process.kill()
+    process.communicate()
+    assert before == fresh.tables()
+    assert "partial_active" == state(fresh)["stage"]
+    script(fresh, "UPDATE pace SET top = 1;")
+
+    if then == "abort":
+        assert 0 == fresh.run("abort").exit_code
+        assert {**before, "pace": [(1,)]} == fresh.tables()
+        assert 0 == fresh.run("apply").exit_code
+    else:
+        assert 0 == roll_back(fresh, "emergency").exit_code
+        assert {"pace": [(1,)]} == fresh.tables()
+
+
+def test_an_open_stage_outlives_a_rollback_at_once_that_was_stuck_and_aborted(fresh, finished):
+    stopped_in_partial_active(fresh)
+    script(fresh, "CREATE TRIGGER t BEFORE DELETE ON provider_states BEGIN SELECT RAISE(IGNORE); END;")
+    assert 9 == roll_back(fresh, "standard").exit_code
+
+    assert 0 == fresh.run("abort").exit_code
+    script(fresh, "DROP TRIGGER t;")
+
+    assert "partial_active" == state(fresh)["open"]["stage"]
+    assert 0 == fresh.run("apply").exit_code
+    assert figures(finished[0]) == figures(fresh)
+
+
+def test_a_stuck_gradual_rollback_can_be_left_as_it_is(fresh):
+    before = fresh.tables()
+    fresh.run("apply", "--target-stage", "partial_active")
+    fresh.write(f"UPDATE provider_states SET status = 'MAINTENANCE' WHERE {OWN}")
+    assert 9 == roll_back(fresh, "gradual").exit_code
+
+    aborted = fresh.run("abort")
+
+    assert 0 == aborted.exit_code
+    assert "partial_active: not taken back" in aborted.stdout
+    assert 27 == len(set(before["provider_states"]) & set(fresh.tables()["provider_states"]))
+    assert 0 == fresh.run("apply", "--target-stage", "dark_mode").exit_code
 
 
 @pytest.mark.parametrize("level", AT_ONCE)
@@ -901,7 +963,7 @@ def test_rows_that_a_stage_of_another_rollout_stands_on_are_not_removed(fresh, t
     refused = roll_back(fresh, level)
 
     assert 9 == refused.exit_code
-    assert "stage partial_active of rollout other stands on 8 rows of provider_states" in refused.stdout
+    assert "a stage of rollout other stands on 8 rows of provider_states" in refused.stdout
     assert before == fresh.tables()
     assert 0 == roll_back(theirs, "gradual").exit_code
     assert 0 == roll_back(fresh, level).exit_code
