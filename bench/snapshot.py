@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import subprocess
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from bench import data
-from bench.pairs import RUNNER, Spent, environment, floor, in_turn, peak, runner, seconds
+from bench.pairs import PYTHON, RUNNER, Spent, environment, floor, in_turn, peak, runner, seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,16 +77,10 @@ def _made(folder: Path, mib: int) -> str:
     with rollout.open("a", encoding="utf-8") as file:
         file.write("\nsnapshots: {keep: 1}\n")
     runner(folder, "apply", "--target-stage", "disabled").run()
-    with closing(sqlite3.connect(folder / data.DATABASE)) as db, db:
-        db.execute("PRAGMA synchronous=OFF")
-        db.execute("PRAGMA cache_size=-65536")
-        db.execute(FILL, {"rows": mib * 1024 * 1024 // ROW_BYTES})
-    with closing(sqlite3.connect(folder / data.DATABASE)) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    found = subprocess.run(
-        (RUNNER, "snapshot", "--json"), cwd=folder, env=environment(), check=True, capture_output=True
-    )
-    snapshot_id: str = json.loads(found.stdout)["snapshot"]["id"]
+    _write(folder, FILL.replace(":rows", str(mib * 1024 * 1024 // ROW_BYTES)))
+    taken = (RUNNER, "snapshot", "--json")
+    found = subprocess.run(taken, cwd=folder, env=environment(), check=True, capture_output=True).stdout
+    snapshot_id: str = json.loads(found)["snapshot"]["id"]
     return snapshot_id
 
 
@@ -109,6 +101,13 @@ def _clear(folder: Path, kept: str) -> None:
 
 def _change(folder: Path, kept: str, change: str) -> None:
     _clear(folder, kept)
-    with closing(sqlite3.connect(folder / data.DATABASE)) as db:
-        db.execute("PRAGMA cache_size=-65536")
-        db.executescript(f"PRAGMA synchronous=OFF; BEGIN; {change} COMMIT; PRAGMA wal_checkpoint(TRUNCATE);")
+    _write(folder, change)
+
+
+def _write(folder: Path, sql: str) -> None:
+    """Run *sql* on the database, in a process of its own: what is measured inherits the memory of this one."""
+    script = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1]).executescript('PRAGMA synchronous=OFF;"
+        " PRAGMA cache_size=-200000; BEGIN;' + sys.argv[2] + '; COMMIT; PRAGMA wal_checkpoint(TRUNCATE)')"
+    )
+    subprocess.run((PYTHON, "-c", script, folder / data.DATABASE, sql), check=True, stdout=subprocess.DEVNULL)

@@ -52,16 +52,15 @@ def reverting(
     """
     Return what reverting *migration* runs, where *made* are its own objects and *by_rollout* those of all migrations.
 
-    What the application had before the rollout stays, whatever the down section says; of objects that are not *there*
-    nothing is told.
+    What is *there* and was not made by the rollout stays, whatever the down section says.
     """
-    ours, standing = ({name.lower() for name in names} for names in (by_rollout, there))
+    others = {name.lower() for name in there} - {name.lower() for name in by_rollout}
     run: list[Statement] = []
     skipped: list[str] = []
     for statement in migration.down:
         what = dropped(statement.sql)
-        if what is None or what.lower() in ours:
-            run.append(statement)
-        elif what.lower() in standing:
+        if what is not None and what.lower() in others:
             skipped.append(what)
+        else:
+            run.append(statement)
     return Reverting(migration, frozenset(made), tuple(run), tuple(skipped))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from runner.events import Teller
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
-    from runner.store.changes import Conflict
+    from runner.store.changes import Conflict, Key
     from runner.store.ledger import Run, StageEntry
     from runner.store.tables import Table
 
@@ -240,7 +240,7 @@ class Levels:
         """Put back what stages wrote to rows that stay; return what others changed in them, and what is in the way."""
         site = self._site
         back = WayBack(site, self._tell)
-        gone = {table: set(rows) for table, rows in found.remove.items()}
+        gone = {table.name: self._gone(table, found) for table in TABLES}
         noticed: list[Conflict] = []
         conflicts: list[Conflict] = []
         for number, entry in enumerate(found.stages, start=1):
@@ -252,6 +252,12 @@ class Levels:
             noticed += undone.noticed
             conflicts += undone.conflicts
         return noticed, conflicts
+
+    def _gone(self, table: Table, found: Assessment) -> set[Key]:
+        """Return the rows of which nothing has to be put back: they will be removed, or went with their table."""
+        if table.name in found.remove:
+            return set(found.remove[table.name])
+        return {key for entry in found.stages for key in Changes(self._site.backend, entry.id).claimed(table)}
 
     def _digest_of_others(self, table: Table, found: Assessment) -> str:
         """Return the digest of the rows of *table* that nobody of the rollout ever wrote to."""

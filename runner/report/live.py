@@ -39,7 +39,7 @@ def _tick(fields: dict[str, Any]) -> str:
     bar = "#" * round(done * BAR)
     highest: dict[str, float] = {}
     for name, value in fields.items():
-        if name not in _NOT_FIGURES and value is not None:
+        if name not in _NOT_FIGURES and isinstance(value, int | float):
             metric = name.partition(".")[0]
             highest[metric] = max(value, highest.get(metric, value))
     figures = "  ".join(f"{name} {value:.4g}" for name, value in highest.items())

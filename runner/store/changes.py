@@ -219,18 +219,19 @@ class Changes:
         A value that is what it was already is done; one that is neither that nor what the stage wrote is a conflict.
         *older* are stages that will be taken back after this one: a person who resolves a conflict may have set a
         value to what it was before one of them, and that is right too. Rows *without* (by table) are left as they are:
-        they are going to be removed. A row that has become the application's own is left alone too. Of a table that is
-        gone there is nothing to put back.
+        they are going to be removed. A row that has become the application's own is left alone too.
         """
         undone = Undone(0, [], [])
         older = tuple(older)
         there = self._backend.tables()
         for table in TABLES:
-            if table.name not in there:
-                continue
             gone = (without or {}).get(table.name, ())
             claims = {key: claim for key, claim in self._claims(table.name).items() if key not in gone}
-            taken = read(self._backend, table, claims, (), f"NOT ({table.ours})") if table.ours and claims else {}
+            if table.name not in there:
+                _, conflicts, noticed = _judge(table, claims, {}, {})
+                undone = Undone(undone.rows, undone.conflicts + conflicts, undone.noticed + noticed)
+                continue
+            taken = self._taken(table, claims)
             undone.noticed.extend(Conflict(table.name, key, TAKEN, None, None) for key in taken)
             claims = {key: claim for key, claim in claims.items() if key not in taken}
             if claims:
@@ -239,6 +240,10 @@ class Changes:
         if undone.conflicts:
             self._keep_only(undone.conflicts)
         return undone
+
+    def _taken(self, table: Table, claims: Collection[Key]) -> Collection[Key]:
+        """Return those of *claims* whose rows have become the application's own."""
+        return read(self._backend, table, claims, (), f"NOT ({table.ours})") if table.ours and claims else ()
 
     def _keep_only(self, conflicts: list[Conflict]) -> None:
         """
@@ -286,6 +291,8 @@ class Changes:
         conflicts: list[Conflict] = []
         for table in TABLES:
             claims = self._claims(table.name)
+            taken = self._taken(table, claims)
+            claims = {key: claim for key, claim in claims.items() if key not in taken}
             if claims:
                 rows = read(self._backend, table, claims, _columns(claims))
                 by_then = {key: {**row, **restored.get((table.name, key), {})} for key, row in rows.items()}

@@ -38,7 +38,7 @@ def find(database, tmp_path):
         return SqliteBackend(tmp_path / "rollout.db", read_only=True)
 
     def find(subject, **more):
-        asked = Criterion("it", "c", subject, IMPLIED.get(subject, ANY), **more)
+        asked = Criterion("it", "c", subject, more.pop("expect", IMPLIED.get(subject, ANY)), **more)
         with sight(more.pop("connect", connect), Clock()) as seen:
             return look(seen, asked)
 
@@ -83,6 +83,12 @@ def test_a_condition_on_no_row_at_all_proves_nothing(find, rows):
     assert Finding(error="entries has no row to look at") == find(
         Subject.JSON, table="entries", column="data", where="number > 5"
     )
+
+
+def test_no_row_where_some_are_wanted_is_a_count_like_any_other(find, rows):
+    wanted = expectation(">= 20")
+
+    assert Finding(0) == find(Subject.COUNT, table="bare", where="sport = 'MLB'", expect=wanted)
 
 
 def test_values_are_covered_by_the_rows_that_count(find, rows):

@@ -574,7 +574,7 @@ def test_an_index_of_the_application_on_a_table_that_goes_needs_a_person(fresh):
     ("up", "down", "mended", "what"),
     [
         ("CREATE TABLE a (n); CREATE TABLE b (n);", "DROP TABLE a;", "DROP TABLE b;", "leaves table b"),
-        ("CREATE TABLE a (n);", "DROP TABLE b;", "DROP TABLE a;", "leaves table a"),
+        ("CREATE TABLE a (n);", "DROP TABLE IF EXISTS b;", "DROP TABLE a;", "leaves table a"),
         (
             "CREATE TABLE a (n);",
             "DELETE FROM nowhere; DROP TABLE a;",
@@ -770,9 +770,7 @@ LONG = (
 
 @pytest.mark.parametrize("then", ["go on", "abort"])
 def test_a_rollback_that_is_killed_within_its_transaction_has_done_nothing(fresh, then):
-    migration(
-        fresh, "0004", "CREATE TABLE a (n);", f"DROP TABLE a; {LONG} DROP TABLE sums;"
-    )
+    migration(fresh, "0004", "CREATE TABLE a (n);", f"DROP TABLE a; {LONG} DROP TABLE sums;")
     script(fresh, "CREATE TABLE pace (top); INSERT INTO pace VALUES (1000000000);")
     fresh.run("apply", "--target-stage", "partial_active")
     before = fresh.tables()
@@ -806,6 +804,19 @@ def test_an_open_stage_outlives_a_rollback_at_once_that_was_stuck_and_aborted(fr
     assert "partial_active" == state(fresh)["open"]["stage"]
     assert 0 == fresh.run("apply").exit_code
     assert figures(finished[0]) == figures(fresh)
+
+
+def test_a_table_that_somebody_dropped_is_no_dead_end(fresh):
+    fresh.run("apply", "--target-stage", "partial_active")
+    script(fresh, "DROP TABLE portfolio_rationales;")
+
+    stuck = roll_back(fresh, "gradual")
+
+    assert 9 == stuck.exit_code
+    assert "portfolio_rationales player:lebron_james is gone" in stuck.stdout
+    assert 0 == fresh.run("abort").exit_code
+    assert 0 == roll_back(fresh, "emergency").exit_code
+    assert {} == fresh.tables()
 
 
 def test_a_stuck_gradual_rollback_can_be_left_as_it_is(fresh):

@@ -10,14 +10,11 @@ import pytest
 HEAVY = ("aiohttp", "asyncio", "jsonschema", "structlog", "sqlite_utils", "psycopg")
 
 
-def test_a_terminal_sees_progress_and_no_json(project):
+def on_a_terminal(project, *arguments):
+    """Run a command whose stderr is a terminal; return its exit code, its stdout, and what was shown."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        project.command("apply", "--target-stage", "dark_mode"),
-        cwd=project.folder,
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        text=True,
+        project.command(*arguments), cwd=project.folder, stdout=subprocess.PIPE, stderr=theirs, text=True
     )
     os.close(theirs)
     shown = b""
@@ -28,12 +25,34 @@ def test_a_terminal_sees_progress_and_no_json(project):
             break
     stdout, _ = process.communicate(timeout=60)
     os.close(ours)
+    return process.returncode, stdout, shown.decode()
 
-    assert 0 == process.returncode
-    assert b"dark_mode [############] 20/20" in shown
-    assert b"\r" in shown
-    assert b'{"' not in shown
+
+def test_a_terminal_sees_progress_and_no_json(project):
+    code, stdout, shown = on_a_terminal(project, "apply", "--target-stage", "dark_mode")
+
+    assert 0 == code
+    assert "dark_mode [############] 20/20" in shown
+    assert "\r" in shown
+    assert '{"' not in shown
     assert "at dark_mode after" in stdout
+
+
+def test_a_terminal_sees_a_rollback_in_words(project):
+    project.run("apply", "--target-stage", "shadow_mode")
+    project.write("INSERT INTO providers VALUES ('acme')")
+
+    gradual = on_a_terminal(project, "rollback", "--level", "gradual")[2]
+    emergency = on_a_terminal(project, "rollback", "--level", "emergency")[2]
+
+    assert "dark_mode [############] 10/10" in gradual
+    assert "dark_mode observed: 10 ticks" in gradual
+    assert "provider_states: 28 rows removed, 0 put back to what they were" in emergency
+    assert "migration 0002_provider_states reverted" in emergency
+    assert "table providers stays: it holds 1 row of others" in emergency
+    assert "rolled back to disabled, verified" in emergency
+    assert '{"' not in gradual + emergency
+    assert "=" not in gradual + emergency, "every event has a line of its own"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from ground import NOON, dump, entry, provider, targets
 
 from runner.act import seed
 from runner.errors import StepFailed
-from runner.store.changes import Change, Changes, Conflict, Undone, digest, follow, read, set_columns
+from runner.store.changes import Change, Changes, Conflict, Undone, digest, digest_of_others, follow, read, set_columns
 from runner.store.ledger import Ledger
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
@@ -247,6 +247,55 @@ def test_a_claimed_row_that_was_deleted_before_anything_was_written_is_told(rows
 
     assert [] == conflicts
     assert "provider_states draftkings/MLB is gone" == str(noticed)
+
+
+def test_an_entry_that_became_the_applications_is_left_alone_and_told(rows, changes):
+    changes.claim(PORTFOLIO_RATIONALES, PORTFOLIO_RATIONALES.switched, [("player:a",), ("player:b",)])
+    changes.write(PORTFOLIO_RATIONALES, {("player:a",): {"confidence": 0.1}, ("player:b",): {"confidence": 0.1}})
+    rows.execute("UPDATE portfolio_rationales SET rationale_type = 'BET_SELECTION' WHERE cache_key = 'player:a'")
+
+    written, conflicts, [noticed] = changes.undo()
+
+    assert (1, []) == (written, conflicts)
+    assert "portfolio_rationales player:a has become the application's own" == str(noticed)
+    assert [0.1, 0.75] == [row["confidence"] for row in dump(rows, "portfolio_rationales")["portfolio_rationales"]]
+
+
+def test_rows_that_will_be_removed_are_left_alone_and_are_no_conflict(rows, changes):
+    changes.write(PROVIDER_STATES, {key: {"status": "ACTIVE"} for key in KEYS})
+    somebody_sets(rows, status="ERROR")
+    somebody_sets(rows, NBA, status="ERROR")
+
+    undone = changes.undo(without={"provider_states": {MLB}})
+
+    assert [NBA] == [conflict.key for conflict in undone.conflicts]
+    assert ["ERROR", "ERROR", "INACTIVE", "INACTIVE"] == [
+        row["status"] for row in dump(rows, "provider_states")["provider_states"]
+    ]
+
+
+def test_of_a_table_that_is_gone_every_row_is(rows, changes):
+    changes.write(PROVIDER_STATES, {MLB: {"status": "ACTIVE"}})
+    rows.execute("DROP TABLE provider_states")
+
+    assert Undone(0, [], []) == changes.undo(without={"provider_states": KEYS})
+    found = changes.undo()
+
+    assert ["provider_states draftkings/MLB is gone"] == [str(conflict) for conflict in found.conflicts]
+    assert set(KEYS) - {MLB} == {conflict.key for conflict in found.noticed}
+
+
+def test_a_digest_of_others_is_of_every_row_but_the_named_ones(rows):
+    before = digest_of_others(rows, PROVIDER_STATES, [MLB])
+    somebody_sets(rows, last_error="x")
+    assert before == digest_of_others(rows, PROVIDER_STATES, [MLB])
+
+    somebody_sets(rows, NBA, last_error="x")
+    changed = digest_of_others(rows, PROVIDER_STATES, [MLB])
+    rows.execute("DELETE FROM provider_states WHERE sport = 'NFL'")
+
+    assert 3 == len({before, changed, digest_of_others(rows, PROVIDER_STATES, [MLB])})
+    assert before != digest_of_others(rows, PROVIDER_STATES, [])
 
 
 def test_bookkeeping_of_somebody_else_is_no_conflict_and_stays(rows, changes):

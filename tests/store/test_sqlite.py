@@ -13,7 +13,7 @@ import pytest
 from ground import NOON
 
 from runner.config.model import Migration, Statement
-from runner.errors import StepFailed
+from runner.errors import StatementFailed, StepFailed
 from runner.store import sqlite
 from runner.store.connect import exists, open_backend
 from runner.store.sqlite import SqliteBackend, path_of
@@ -509,3 +509,32 @@ def test_tables_columns_and_objects_are_told(backend):
     assert [("n", "INTEGER"), ("word", "TEXT"), ("plain", "")] == list(backend.columns("a").items())
     assert {} == backend.columns("nowhere")
     assert {"table a", "index ix_a", "view v", "trigger tr"} == backend.objects()
+
+
+def test_what_a_migration_dropped_is_known_whatever_another_one_added_after_it(backend):
+    def run(*statements):
+        migration = Migration("1", "m", Path("1_m.sql"), "", (), (), ())
+        backend.run(migration, tuple(Statement(sql, 1) for sql in statements))
+
+    with backend.transaction():
+        run("CREATE TABLE a (n)", "CREATE TABLE b (n)")
+        assert {"table a", "table b"} == backend.objects()
+        run("DROP TABLE a")
+        run("CREATE TABLE c (n)")
+        run()
+
+        assert {"table b", "table c"} == backend.objects()
+
+
+def test_a_full_database_is_no_fault_of_the_migrations_statement(backend):
+    migration = Migration("1", "m", Path("1_m.sql"), "", (), (), ())
+    backend.execute("CREATE TABLE a (n)")
+    backend.scalar("PRAGMA max_page_count = 3")
+
+    with pytest.raises(StepFailed, match="database or disk is full") as full, backend.transaction():
+        backend.run(migration, (Statement("INSERT INTO a VALUES (zeroblob(100000))", 1),))
+    with pytest.raises(StatementFailed, match="migration 1_m failed: no such table: b"), backend.transaction():
+        backend.run(migration, (Statement("INSERT INTO b VALUES (1)", 1),))
+
+    assert not isinstance(full.value, StatementFailed)
+    assert "make room on the disk" in full.value.problems[0].fix
