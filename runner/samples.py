@@ -16,7 +16,7 @@ class Sample(NamedTuple):
     `subject` is the provider it speaks of, empty where it speaks of the whole. `values` are the numbers that were read:
     one response time for each answered request, one number of failures, one hit rate; empty where there was nothing to
     read. `observations` says how many stand behind them (requests made, look-ups replayed). `error` says why the source
-    could not be read.
+    could not be read, `note` why there is no value though it could.
     """
 
     metric: str
@@ -24,6 +24,7 @@ class Sample(NamedTuple):
     observations: int
     subject: str = ""
     error: str | None = None
+    note: str | None = None
 
 
 class Finding(NamedTuple):

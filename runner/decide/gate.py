@@ -2,18 +2,18 @@
 The gate of a stage: thresholds and samples in, verdicts out.
 
 Silence is never health. A threshold passes only on a finite number inside its limits from enough observations; a metric
-that was not measured, a NaN, and a source that does not answer are verdicts of their own and never a pass. The one
-comparison of a value with its limits stands in `_compare`.
+that was not measured, a NaN, a number that is too old, and a source that does not answer are verdicts of their own and
+never a pass. The one comparison of a value with its limits stands in `_compare`.
 """
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from math import ceil, fsum, inf, isfinite
+from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING
 
 from runner.config.model import Policy, Statistic
@@ -45,17 +45,27 @@ class Verdict(StrEnum):
         return self in {Verdict.PASS, Verdict.WARN}
 
 
+class Effect(StrEnum):
+    """What follows for the stage, now that its duration is over."""
+
+    GO_ON = "go_on"
+    HOLD = "hold"
+    BREACH = "breach"
+
+
 class Tally:
     """
     What a stage has seen of one metric and subject, ready to give its statistic at any time.
 
-    Takes the samples tick by tick; needs constant memory.
+    Takes the samples tick by tick; needs constant memory. How the values are spread over ticks makes no difference to
+    the statistic, but for `last`.
     """
 
     def __init__(self, statistic: Statistic) -> None:
         self.statistic = statistic
         self.count = 0
         self.error: str | None = None
+        self.note: str | None = None
         self.missing = True
         self._total = Fraction(0)
         self._numbers = 0
@@ -66,54 +76,69 @@ class Tally:
         self._sorted: list[float] = []
 
     def add(self, samples: Sequence[Sample]) -> None:
-        """Take what one tick found; nothing found is told apart from a number."""
+        """
+        Take what one tick found; nothing found is told apart from a number.
+
+        One sample without a number leaves the whole tick without one, but what else was read counts all the same: a
+        NaN beside six failures does not hide them. Only samples that are whole count as observed.
+        """
         self.error = next((sample.error for sample in samples if sample.error), None)
-        values = [value for sample in samples for value in sample.values]
-        self.missing = bool(self.error) or not values or not all(map(isfinite, values))
+        self.note = next((sample.note for sample in samples if sample.note), None)
+        usable = [sample for sample in samples if not sample.error]
+        values = [value for sample in usable for value in sample.values]
+        numbers = [value for value in values if isfinite(value)]
+        self.missing = bool(self.error) or not numbers or len(numbers) < len(values)
         if self.statistic is Statistic.LAST:
             self.count, self._last = 0, None
-        if self.missing:
-            return
-        self.count += sum(sample.observations for sample in samples)
-        self._total += _sum(values)
-        self._numbers += len(values)
-        self._low = min(self._low, *values)
-        self._high = max(self._high, *values)
-        self._last = values[-1]
+        self.count += sum(sample.observations for sample in usable if all(map(isfinite, sample.values)))
+        if numbers:
+            self._take(numbers)
+
+    def _take(self, numbers: list[float]) -> None:
+        self._total += sum(map(Fraction, numbers), Fraction(0))
+        self._numbers += len(numbers)
+        self._low = min(self._low, *numbers)
+        self._high = max(self._high, *numbers)
+        self._last = numbers[-1]
         if self.statistic in PERCENTILE:
-            self._remember(values)
+            self._remember(numbers)
 
     @property
     def value(self) -> float | None:
         """The statistic so far; None where no number has been seen."""
         if not self._numbers:
             return None
-        if self.statistic in PERCENTILE:
-            return self._sorted[ceil(PERCENTILE[self.statistic] / 100 * len(self._sorted)) - 1]
-        return {
-            Statistic.SUM: _rounded(self._total),
-            Statistic.MEAN: _rounded(self._total / self._numbers),
-            Statistic.MIN: self._low,
-            Statistic.MAX: self._high,
-            Statistic.LAST: self._last,
-        }[self.statistic]
+        match self.statistic:
+            case Statistic.SUM:
+                return _rounded(self._total)
+            case Statistic.MEAN:
+                return _rounded(self._total / self._numbers)
+            case Statistic.MIN:
+                return self._low
+            case Statistic.MAX:
+                return self._high
+            case Statistic.LAST:
+                return self._last
+        return self._sorted[ceil(PERCENTILE[self.statistic] / 100 * len(self._sorted)) - 1]
 
-    def _remember(self, values: Iterable[float]) -> None:
-        for value in values:
+    def _remember(self, numbers: Iterable[float]) -> None:
+        for number in numbers:
             if len(self._recent) == WINDOW:
-                self._sorted.remove(self._recent.popleft())
-            self._recent.append(value)
-            insort(self._sorted, value)
+                del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+            self._recent.append(number)
+            insort(self._sorted, number)
 
 
 def _compare(threshold: Threshold, value: float) -> Verdict:
-    """Compare *value* with the limits, both ends allowed."""
+    """Compare *value* with the limits, both ends allowed. One that is too large for a number may fail, never pass."""
 
     def outside(low: float | None, high: float | None) -> bool:
         return (low is not None and value < low) or (high is not None and value > high)
 
     if outside(threshold.min, threshold.max):
         return Verdict.FAIL
+    if not isfinite(value):
+        return Verdict.NO_DATA
     return Verdict.WARN if outside(threshold.warn_min, threshold.warn_max) else Verdict.PASS
 
 
@@ -159,6 +184,7 @@ class Judgement:
     value: float | None = None
     count: int = 0
     error: str | None = None
+    note: str | None = None
     fails: int = 0
     consecutive_fails: int = 0
     is_breached: bool = False
@@ -166,7 +192,7 @@ class Judgement:
     def take(self, tally: Tally) -> None:
         """Judge the stage as *tally* has it now, and count the failures."""
         self.verdict, self.value, self.count = judge(self.threshold, tally), tally.value, tally.count
-        self.error = tally.error
+        self.error, self.note = tally.error, tally.note
         if self.verdict is Verdict.FAIL:
             self.fails += 1
             self.consecutive_fails += 1
@@ -179,9 +205,17 @@ class Judgement:
 
     @property
     def holds(self) -> bool:
-        """Whether a missing number is waited for, rather than a reason to roll back at the end of the stage."""
-        policy = self.threshold.on_error if self.verdict is Verdict.ERROR else self.threshold.on_no_data
-        return policy is Policy.HOLD
+        """
+        Whether it is waited for, rather than a reason to roll back at the end of the stage.
+
+        A failure that is still tolerated is: the policies are about numbers that are missing.
+        """
+        policies = {
+            Verdict.ERROR: self.threshold.on_error,
+            Verdict.NO_DATA: self.threshold.on_no_data,
+            Verdict.LOW_SAMPLE: self.threshold.on_no_data,
+        }
+        return policies.get(self.verdict, Policy.HOLD) is Policy.HOLD
 
     def __str__(self) -> str:
         who = f"{self.threshold.metric} of {self.subject}" if self.subject else self.threshold.metric
@@ -191,7 +225,8 @@ class Judgement:
         if self.verdict is Verdict.WARN:
             low, high = self.threshold.warn_min, self.threshold.warn_max
         if self.value is None or self.verdict is Verdict.NO_DATA:
-            return f"{who} was not measured, {_limits(low, high)}"
+            why = f" ({self.note})" if self.note else ""
+            return f"{who} was not measured{why}, {_limits(low, high)}"
         basis = f"{self.threshold.statistic} of {self.count} {'sample' if self.count == 1 else 'samples'}"
         if self.verdict is Verdict.LOW_SAMPLE:
             basis += f", {self.threshold.min_samples} are wanted"
@@ -231,6 +266,13 @@ class Gate:
         """The thresholds that do not let the stage be left, though they have not failed it."""
         return [judgement for judgement in self.judgements if not judgement.verdict.lets_go_on]
 
+    @property
+    def effect(self) -> Effect:
+        """What follows at the end of the duration, or after it: nothing that is missing ever lets a stage go on."""
+        if self.breaches or not all(judgement.holds for judgement in self.missing):
+            return Effect.BREACH
+        return Effect.HOLD if self.missing else Effect.GO_ON
+
 
 def _limits(low: float | None, high: float | None) -> str:
     wanted = []
@@ -245,13 +287,6 @@ def _number(value: float, *limits: float | None) -> str:
     """Write *value* short, but with as many digits as it takes to tell it from *limits*."""
     texts = (f"{value:.{digits}f}".rstrip("0").rstrip(".") for digits in range(2, 17))
     return next((text for text in texts if value in limits or float(text) not in limits), repr(value))
-
-
-def _sum(values: Sequence[float]) -> Fraction:
-    try:
-        return Fraction(fsum(values))
-    except OverflowError:
-        return sum(map(Fraction, values), Fraction(0))
 
 
 def _rounded(exact: Fraction) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from runner.act import live, switch
 from runner.clock import timestamp
 from runner.config.model import Kind, Mode, Reading
 from runner.decide.drill import Injection
-from runner.decide.gate import Gate, Verdict
+from runner.decide.gate import Effect, Gate, Verdict
 from runner.errors import Interrupted, Problem, StepFailed
 from runner.measure import lookup, query
 from runner.store.changes import Changes, digest
@@ -161,12 +162,15 @@ class Passage:
     def _take_up(self, entry: StageEntry) -> None:
         """Learn again what is stored of a passage that was cut off."""
         self.entry = entry
-        found = {
-            tick: [sample for _, sample in group]
-            for tick, group in groupby(self.desk.ledger.samples(entry.id), key=lambda pair: pair[0])
-        }
-        for tick in range(entry.ticks):
-            self.gate.take(found.get(tick, ()))
+        known = 0
+        for tick, group in groupby(self.desk.ledger.samples(entry.id), key=itemgetter(0)):
+            for _ in range(known, tick):
+                self.gate.take(())  # a tick that found nothing
+            self.gate.take(sample for _, sample in group)
+            known = tick + 1
+            self.desk.lock.keep()
+        for _ in range(known, entry.ticks):
+            self.gate.take(())
         if self.stage.mode is Mode.ACTIVE:
             with self.desk.lock.transaction():
                 self._claim(Changes(self.desk.backend, entry.id))
@@ -378,8 +382,7 @@ class Passage:
         missing += [f"{'/'.join(key)} is not active: no probe of it has passed" for key in self.waiting]
         if not missing:
             return True
-        must_not_wait = any(not judgement.holds for judgement in self.gate.missing)
-        if must_not_wait or tick + 1 >= self.stage.deadline_ticks:
+        if self.gate.effect is Effect.BREACH or tick + 1 >= self.stage.deadline_ticks:
             raise Breach("; ".join(missing))
         self.hold(missing)
         return False

@@ -82,12 +82,17 @@ class _Planning:
             "accept_changes": survey.changed_since(run) if run else [],
             "pending": bool(steps) or run is not None or survey.ledger.latest_run(self._rollout.name) is None,
             "steps": steps,
+            "snapshot": self._rollout.snapshots.before_run and run is None and bool(self._backend.tables()),
+            "exit_criteria": len(self._rollout.criteria) if back_to is None and self._ends_at(aim) else 0,
             "takes_s": takes_s,
             "earliest_end_at": timestamp(self._now + timedelta(seconds=takes_s)),
             "irreversible": [said for step in steps for said in _irreversible(step)],
             "undeclared": undeclared,
             "newer": newer,
         }
+
+    def _ends_at(self, stage: str) -> bool:
+        return stage == self._rollout.stages[-1].name
 
     def _place(self) -> dict[str, Any]:
         environment = self._rollout.environment

@@ -292,6 +292,10 @@ _WRITE = {"migration": _migrations, "seed": _seeds, "stage": _stages, "take_back
 
 
 def _ending(found: Found) -> Iterator[str]:
+    if found["snapshot"]:
+        yield "Before it all: a snapshot of the tables that the rollout may touch"
+    if found["exit_criteria"]:
+        yield f"After it all: {found['exit_criteria']} exit criteria are checked"
     if found["takes_s"]:
         at = found["earliest_end_at"][:19].replace("T", " ")
         yield f"Earliest end: {at} UTC, {duration(found['takes_s'])} from now"

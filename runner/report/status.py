@@ -131,20 +131,32 @@ _LEFT = {
 
 
 def _next(found: dict[str, Any], command: str) -> str:
-    run, coming = found["run"], found["next"]
     if found["holder"] and not found["holder"]["is_gone"]:
         return "a runner is at work"
-    if run and run["level"] and run["state"] not in FINAL:
+    return _go_on(found["run"], command) or _refusal(found["next"], command) or _coming(found, command)
+
+
+def _go_on(run: dict[str, Any] | None, command: str) -> str | None:
+    """Say what leads on from a run that only one command leads on from."""
+    if run is None or run["state"] in FINAL:
+        return None
+    if run["level"]:
         return f"`runner rollback --level {run['level']}` goes on with this rollback, `runner abort` ends it"
-    if run and run["state"] == "stuck":
+    if run["state"] == "stuck":
         return f"`{command}` tries the rollback again, `runner abort` leaves things as they are"
-    if coming["apply"] == "refuses":
-        return f"`{command}` would refuse: {coming['problems'][0]['what']}"
+    return None
+
+
+def _refusal(coming: dict[str, Any], command: str) -> str | None:
+    return f"`{command}` would refuse: {coming['problems'][0]['what']}" if coming["apply"] == "refuses" else None
+
+
+def _coming(found: dict[str, Any], command: str) -> str:
+    run, coming, stages = found["run"], found["next"], found["stages"]
     if run and run["state"] not in FINAL:
         return f"`{command}` goes on with this run"
     if coming["apply"] == "nothing":
         left = [f"{len(coming[what])} rows {words}" for what, words in _LEFT.items() if coming[what]]
         return f"nothing; {', '.join(left)}" if left else "nothing: all is as declared"
-    stages = found["stages"]
     ahead = stages[stages.index(found["stage"]) + 1 :] if found["stage"] in stages else stages
     return f"`{command}` goes on at {ahead[0]}" if ahead else f"`{command}` brings the database to what is declared"
