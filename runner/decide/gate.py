@@ -90,7 +90,8 @@ class Tally:
         self.missing = bool(self.error) or not numbers or len(numbers) < len(values)
         if self.statistic is Statistic.LAST:
             self.count, self._last = 0, None
-        self.count += sum(sample.observations for sample in usable if all(map(isfinite, sample.values)))
+        whole = (sample for sample in usable if sample.values and all(map(isfinite, sample.values)))
+        self.count += sum(sample.observations for sample in whole)
         if numbers:
             self._take(numbers)
 
@@ -108,18 +109,13 @@ class Tally:
         """The statistic so far; None where no number has been seen."""
         if not self._numbers:
             return None
-        match self.statistic:
-            case Statistic.SUM:
-                return _rounded(self._total)
-            case Statistic.MEAN:
-                return _rounded(self._total / self._numbers)
-            case Statistic.MIN:
-                return self._low
-            case Statistic.MAX:
-                return self._high
-            case Statistic.LAST:
-                return self._last
-        return self._sorted[ceil(PERCENTILE[self.statistic] / 100 * len(self._sorted)) - 1]
+        if self.statistic in PERCENTILE:
+            return self._sorted[ceil(PERCENTILE[self.statistic] / 100 * len(self._sorted)) - 1]
+        if self.statistic is Statistic.SUM:
+            return _rounded(self._total)
+        if self.statistic is Statistic.MEAN:
+            return _rounded(self._total / self._numbers)
+        return {Statistic.MIN: self._low, Statistic.MAX: self._high, Statistic.LAST: self._last}[self.statistic]
 
     def _remember(self, numbers: Iterable[float]) -> None:
         for number in numbers:

@@ -23,7 +23,7 @@ from runner.store.names import quoted
 from runner.store.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from runner.act.revert import Reverting
@@ -218,8 +218,8 @@ class Levels:
             conflicts += more
         if conflicts:
             raise Conflicting(conflicts, f"runner rollback --level {found.level}", "nothing was changed")
-        for migration in found.reverting:
-            _revert(backend, migration)
+        for number, migration in enumerate(found.reverting):
+            _revert(backend, migration, found.reverting[:number])
             site.ledger.revert_migration(migration.migration.version, run.id)
         _verify_objects(there, backend.objects(), found.reverting)
         for table in tables:
@@ -268,11 +268,13 @@ class Levels:
         return digest_of_others(backend, table, written)
 
 
-def _revert(backend: Backend, each: Reverting) -> None:
+def _revert(backend: Backend, each: Reverting, before: list[Reverting]) -> None:
+    """Run a down section. What those *before* it have left is named first: it may be why this one fails."""
     try:
         backend.run(each.migration, each.run)
     except StatementFailed as failure:
         raise Stuck(
+            *_left_over(before, backend.objects()),
             Problem(
                 f"the down section of migration {each.migration.version}_{each.migration.name} failed:"
                 f" {failure.__cause__}",
@@ -308,15 +310,7 @@ def _verify_others(table: Table, before: str, now: str) -> None:
 
 def _verify_objects(before: frozenset[str], now: frozenset[str], reverted: list[Reverting]) -> None:
     """Make sure that what the reverted migrations made is gone, and that nothing else is."""
-    problems = [
-        Problem(
-            f"the down section of migration {each.migration.version}_{each.migration.name} leaves {', '.join(left)}",
-            Where(str(each.migration.path)),
-            f"nothing was changed; drop by hand what it leaves ({_drops(left)}), and run the same command again",
-        )
-        for each in reverted
-        if (left := sorted(each.made & now))
-    ]
+    problems = _left_over(reverted, now)
     made = frozenset().union(*(each.made for each in reverted))
     if lost := sorted(before - made - now):
         problems.append(
@@ -327,6 +321,18 @@ def _verify_objects(before: frozenset[str], now: frozenset[str], reverted: list[
         )
     if problems:
         raise Stuck(*problems)
+
+
+def _left_over(reverted: Iterable[Reverting], now: frozenset[str]) -> list[Problem]:
+    return [
+        Problem(
+            f"the down section of migration {each.migration.version}_{each.migration.name} leaves {', '.join(left)}",
+            Where(str(each.migration.path)),
+            f"nothing was changed; drop by hand what it leaves ({_drops(left)}), and run the same command again",
+        )
+        for each in reverted
+        if (left := sorted(each.made & now))
+    ]
 
 
 def _drops(names: list[str]) -> str:

@@ -26,6 +26,7 @@ from runner.errors import Interrupted, Problem, StepFailed
 from runner.measure import lookup, query
 from runner.store.changes import Changes, digest
 from runner.store.digest import canonical, of_text
+from runner.store.ledger import Ledger
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from runner.samples import Sample
     from runner.store.backend import Backend, Row
     from runner.store.changes import Change, Claim, Key
-    from runner.store.ledger import Ledger, Run, StageEntry
+    from runner.store.ledger import Run, StageEntry
     from runner.store.lock import Lock
 
 Injections = Mapping[str, Injection]
@@ -162,8 +163,9 @@ class Passage:
     def _take_up(self, entry: StageEntry) -> None:
         """Learn again what is stored of a passage that was cut off."""
         self.entry = entry
+        stored = Ledger(self.desk.reader).samples(entry.id)  # one by one: beside them the lease is renewed
         known = 0
-        for tick, group in groupby(self.desk.ledger.samples(entry.id), key=itemgetter(0)):
+        for tick, group in groupby(stored, key=itemgetter(0)):
             for _ in range(known, tick):
                 self.gate.take(())  # a tick that found nothing
             self.gate.take(sample for _, sample in group)
