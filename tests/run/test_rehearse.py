@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import signal
 import stat
 import time
@@ -252,7 +251,7 @@ def test_the_copy_is_readable_by_its_owner_alone(project, scratch):
     while not list(scratch.glob("*/copy.db")):
         time.sleep(0.01)
     [copy] = scratch.glob("*/copy.db")
-    modes = [stat.S_IMODE(os.stat(path).st_mode) for path in (copy, copy.parent)]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (copy, copy.parent)]
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
 
