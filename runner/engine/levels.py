@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from runner.store.backend import Backend
     from runner.store.changes import Conflict, Key
     from runner.store.ledger import Run, StageEntry
+    from runner.store.lock import Lock
     from runner.store.tables import Table
 
 
@@ -50,8 +51,9 @@ class Levels:
         tell: Teller,
         make_prober: Callable[[], Prober],
         snapshot: Callable[[str], str | None],
+        lock: Lock | None = None,
     ) -> None:
-        self._site = open_site(rollout, backend, clock)
+        self._site = open_site(rollout, backend, clock, lock)
         self._tell = tell.bind(rollout=rollout.name)
         self._make_prober = make_prober
         self._snapshot = snapshot
@@ -63,15 +65,14 @@ class Levels:
         Raises Stuck where a person has to decide, Mismatch where a migration's file is not the one that was applied.
         """
         site = self._site
-        nothing = Outcome(ExitCode.DONE, site.survey.stands_at())
         if not site.ledger.exists:  # not even the lock is written to a database that the rollout has never seen
-            return nothing
-        began = site.clock.now()
-        with site.lock.held():
+            return Outcome(ExitCode.DONE, DISABLED)
+        with site.held():
+            began = site.clock.now()
             unfinished = self._unfinished(level)
             found = assess(site, level)
             if unfinished is None and found.is_nothing:
-                return nothing
+                return Outcome(ExitCode.DONE, site.survey.stands_at())
             if found.obstacles:
                 raise Stuck(*found.obstacles)
             goes_on = unfinished is not None and unfinished.state == State.ROLLING_BACK
@@ -281,7 +282,7 @@ def _revert(backend: Backend, each: Reverting, before: list[Reverting]) -> None:
                 failure.problems[0].where,
                 "nothing was changed; remove by hand what is in its way (the file has to stay as it was applied), and"
                 " run the same command again; or bring a snapshot back: runner restore; or end it: runner abort",
-            )
+            ),
         ) from failure
 
 
