@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: apply test check docs lock wheel bench clean
+.PHONY: apply test check docs lock wheel bench soak clean
 
 apply: $(READY)  ## carry the bundled rollout to full_active
 	$(BIN)/runner apply config/rollout.yaml
@@ -29,6 +29,10 @@ wheel: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+soak: $(READY)  ## 100,000 ticks, and 20 minutes by the real clock: about 50 minutes in all
+	$(BIN)/python -m bench soak
+	$(BIN)/python -m bench soak --real 20m
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

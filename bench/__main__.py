@@ -1,4 +1,8 @@
-"""Measure and print one table: `python -m bench [NAME] [--json]`. Ends with 1 where a ratio is over its limit."""
+"""
+Measure and print one table: `python -m bench [NAME] [--json]`. Ends with 1 where a ratio is over its limit.
+
+`python -m bench soak` runs long, and only by itself.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import migrations, scale, snapshot, start, ticks
+from bench import migrations, scale, snapshot, soak, start, ticks
 
 if TYPE_CHECKING:
     from bench.pairs import Line
@@ -26,6 +30,8 @@ TOPICS = {
 
 def main() -> int:
     """Measure what is asked for, print it, and say whether all of it is within its limits."""
+    if sys.argv[1:2] == ["soak"]:
+        return soak.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m bench", description="Measure runner against a floor in the same run."
     )

@@ -6,7 +6,8 @@ The ground floor: everybody may import this room, and it imports nobody.
     RunnerError
     ├── InvalidConfig   3   the config or a migration file is not valid
     ├── StepFailed      1   a step did not work; the database is as the message says
-    │   └── StatementFailed     it was a statement of a migration
+    │   ├── StatementFailed     it was a statement of a migration
+    │   └── Busy                others held the database for too long
     ├── Mismatch        7   history, config or database are not what they were
     ├── Locked          6   another runner holds the lock
     ├── Stuck           9   a rollback is incomplete: a person is needed
@@ -99,6 +100,10 @@ class StepFailed(RunnerError):
 
 class StatementFailed(StepFailed):
     """A statement of a migration does not work; `__cause__` is what the database says of it."""
+
+
+class Busy(StepFailed):
+    """Others held the database for longer than anybody waits."""
 
 
 class Mismatch(RunnerError):

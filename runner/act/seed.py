@@ -17,6 +17,7 @@ from runner.clock import timestamp
 from runner.errors import Problem, StepFailed
 from runner.store.changes import Change, follow, read, set_columns
 from runner.store.digest import canonical, of_text, read_back
+from runner.store.names import literal
 from runner.store.tables import PORTFOLIO_RATIONALES, PROVIDER_STATES
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ class Seeds:
             problems += [
                 Problem(
                     f"{value} is declared, but table {parent} has no row for it",
-                    fix=f"add a migration: INSERT INTO {parent} ({name}) VALUES ('{value}');",
+                    fix=f"add a migration: INSERT INTO {parent} ({name}) VALUES ({literal(value)});",
                 )
                 for (value,) in found
             ]

@@ -7,13 +7,17 @@ asked for, and imports what it uses and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import io
+import os
 import sys
 
 import click
 
 from runner import __version__
+from runner.cli.door import silence
 from runner.errors import ExitCode
 
 COMMANDS = (
@@ -29,6 +33,7 @@ COMMANDS = (
     "abort",
     "rollback",
     "rehearse",
+    "unlock",
 )
 """Each is a module of this room, whose `command` it is; in the order in which people meet them."""
 
@@ -48,16 +53,37 @@ class Commands(click.Group):
 
 def main() -> None:
     """Run the command line and exit with one of `ExitCode`."""
+    _take_streams()
     gc.set_threshold(100_000, 20, 20)  # nearly all that is made while starting lives to the end: do not look so often
     try:
         code = cli.main(prog_name="runner", standalone_mode=False)
     except click.UsageError as wrong:
-        wrong.show()
+        with contextlib.suppress(OSError):
+            wrong.show()
         code = ExitCode.USAGE
+    except SystemExit:  # what click makes of help whose reader has gone away
+        code = ExitCode.DONE
+        silence()
+    except OSError as failure:  # help that cannot be written, say to a disk that is full
+        with contextlib.suppress(OSError):
+            click.echo(f"error: {failure.strerror}", err=True)
+        code = ExitCode.FAILED
+        silence()
     except click.Abort:  # what click makes of a KeyboardInterrupt
         click.echo("stopped at once; the same command goes on from the last commit", err=True)
         code = ExitCode.INTERRUPTED
     sys.exit(code or 0)
+
+
+def _take_streams() -> None:
+    """See to it that no file gets the number of a stream that is closed, and that an old locale stops no table."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.door import config_argument, connect, load_rollout, log_option, session
+from runner.cli.door import config_argument, connect, load_rollout, lock_option, log_option, session
 from runner.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 @config_argument
 @click.option("--target-stage", metavar="STAGE", help="Stop after this stage; one behind the current walks back.")
 @click.option("--accept-changes", is_flag=True, help="Go on with an unfinished run although its config was changed.")
+@lock_option
 @log_option
 def command(
     config: Path,
     environment: str | None,
     target_stage: str | None,
     log_file: Path | None,
+    lock_timeout_s: float | None,
     *,
     as_json: bool,
     accept_changes: bool,
@@ -39,11 +41,19 @@ def command(
     """
     planned = _planned(config, environment, target_stage)
     load = planned.load if planned else None
-    with session(config, environment, log_file, as_json=as_json, target=target_stage, load=load) as opened:
+    with session(
+        config,
+        environment,
+        log_file,
+        as_json=as_json,
+        target=target_stage,
+        load=load,
+        lock_timeout_s=lock_timeout_s,
+    ) as opened:
         if planned:
             outcome = planned.carry_out(opened, accept_changes=accept_changes)
         elif opened.is_done(target_stage):
-            return ExitCode.DONE
+            return _check_again(opened)
         else:
             outcome = opened.engine().apply(target_stage, accept_changes=accept_changes)
         code = _check_criteria(opened, outcome)
@@ -82,6 +92,21 @@ def _planned(config: Path, environment: str | None, target_stage: str | None) ->
             f"{config} is a plan: it says itself where to and how far; leave --env and --target-stage out"
         )
     return _Planned()
+
+
+def _check_again(opened: Session) -> ExitCode:
+    """Evaluate the exit criteria once more where the last run's had failed, or where it was cut off before them."""
+    from runner.engine.survey import Survey
+
+    run = Survey(opened.rollout, opened.backend).run_without_criteria()
+    if run is None:
+        return ExitCode.DONE
+    from runner.engine.site import Outcome
+
+    outcome = Outcome(ExitCode.DONE, opened.rollout.stages[-1].name, run.id)
+    code = _check_criteria(opened, outcome)
+    opened.print_outcome(run.id, outcome.stage)
+    return code
 
 
 def _check_criteria(opened: Session, outcome: Outcome) -> ExitCode:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.door import config_argument, connect, load_rollout, say, signals, where
+from runner.cli.door import config_argument, connect, duration_option, load_rollout, say, signals, where
 from runner.errors import ExitCode, InvalidConfig, Problem, Where
 
 if TYPE_CHECKING:
@@ -21,21 +21,12 @@ ROUNDS = 96
 """So many rounds a watch makes unless told otherwise: every 15 minutes, that is a day."""
 
 
-def _interval(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    from runner.config.duration import seconds
-
-    try:
-        return None if text is None else seconds(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}; write 15m, say") from error
-
-
 @click.command()
 @config_argument
 @click.option(
     "--fail-on", type=click.Choice(["fail", "warn"]), default="fail", show_default=True, help="What counts as failed."
 )
-@click.option("--watch", metavar="DURATION", callback=_interval, help="Check again every so often, such as 15m.")
+@click.option("--watch", metavar="DURATION", callback=duration_option, help="Check again every so often, such as 15m.")
 @click.option("--rounds", type=click.IntRange(min=1), help=f"How many times --watch checks. [{ROUNDS}]")
 def command(
     config: Path, environment: str | None, fail_on: str, watch: float | None, rounds: int | None, *, as_json: bool

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import click
 
-from runner.errors import RunnerError
+from runner.errors import Problem, RunnerError, StepFailed, Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runner.clock import Clock, Stop, WallClock
     from runner.config.model import Rollout
+    from runner.engine.keeping import Keeper
     from runner.engine.levels import Levels
     from runner.engine.loop import Engine
     from runner.engine.site import Outcome
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
     from runner.store.ledger import Ledger, Run
+    from runner.store.lock import Lock
 
 DEFAULT = "config/rollout.yaml"
 MANY = 6
+DECLARED = "everything that is declared is applied"
 
 
 def config_argument(command: Callable[..., int]) -> Callable[..., int]:
@@ -47,14 +50,52 @@ def config_argument(command: Callable[..., int]) -> Callable[..., int]:
         except RunnerError as failure:
             print_problems(failure, as_json=arguments["as_json"])
             return failure.exit_code
+        except OSError as failure:
+            known = surroundings(failure)
+            print_problems(known, as_json=arguments["as_json"])
+            return known.exit_code
 
+    run = click.option(
+        "--allow-outside",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_outside,
+        help="Let the config name files and folders outside of its project.",
+    )(run)
     run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
     run = click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(run)
     return click.argument("config", type=click.Path(path_type=Path), default=DEFAULT)(run)
 
 
+OUTSIDE = f"{__name__}.outside"
+"""Where a command's context keeps whether its config may name what is outside of its project."""
+
+
+def _note_outside(context: click.Context, _: click.Parameter, said: bool) -> None:  # noqa: FBT001  click's own form
+    context.meta[OUTSIDE] = said
+
+
 log_option = click.option(
     "--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append the events to a file, too."
+)
+
+
+def duration_option(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Return the seconds of a duration, for an option that takes one."""
+    from runner.config.duration import seconds
+
+    try:
+        return None if text is None else seconds(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; write 15m, say") from error
+
+
+lock_option = click.option(
+    "--lock-timeout",
+    "lock_timeout_s",
+    metavar="DURATION",
+    callback=duration_option,
+    help="Wait so long for another runner, such as 10m. [not at all]",
 )
 
 
@@ -66,13 +107,15 @@ class Session(NamedTuple):
     clock: WallClock
     tell: Teller
     as_json: bool
+    lock_timeout_s: float = 0.0
 
     def is_done(self, target: str | None) -> bool:
         """Say whether there is nothing to do, and if so print it; much is not imported then."""
         from runner.engine.survey import Survey
 
-        survey = Survey(self.rollout, self.backend)
-        done = survey.is_done(target, self.clock.now())
+        with self.backend.one_moment():  # another runner may be at work
+            survey = Survey(self.rollout, self.backend)
+            done = survey.is_done(target, self.clock.now())
         if done:
             self.print_outcome(None, survey.stands_at(), _declared(survey))
         return done
@@ -81,18 +124,28 @@ class Session(NamedTuple):
         """Return the engine, wired to real clock, database and network."""
         from runner.engine.loop import Engine
 
-        return Engine(self.rollout, self.backend, self.clock, self.tell, self._make_prober)
+        return Engine(self.rollout, self.backend, self.clock, self.tell, self._make_prober, lock=self._lock())
+
+    def keeper(self) -> Keeper:
+        """Return who takes snapshots and brings them back, wired likewise."""
+        from runner.engine.keeping import Keeper
+
+        return Keeper(self.rollout, self.backend, self.clock, self.tell, self._lock())
 
     def levels(self) -> Levels:
         """Return the rollback levels, wired likewise."""
-        from runner.engine.keeping import Keeper
         from runner.engine.levels import Levels
 
         def keep(reason: str) -> str | None:
-            taken = Keeper(self.rollout, self.backend, self.clock, self.tell).take(reason)
+            taken = self.keeper().take(reason)
             return taken.id if taken else None
 
-        return Levels(self.rollout, self.backend, self.clock, self.tell, self._make_prober, keep)
+        return Levels(self.rollout, self.backend, self.clock, self.tell, self._make_prober, keep, self._lock())
+
+    def _lock(self) -> Lock:
+        from runner.store.lock import Lock
+
+        return Lock(self.backend, self.clock, self.lock_timeout_s, self.tell.bind(rollout=self.rollout.name))
 
     def _make_prober(self) -> Prober:
         return make_prober(self.rollout, self.clock)
@@ -115,19 +168,23 @@ class Session(NamedTuple):
         ledger = Ledger(self.backend)
         return ledger, next(run for run in ledger.runs(self.rollout.name) if run.id == run_id)
 
-    def print_outcome(self, run_id: str | None, stage: str, otherwise: str = "all is as declared") -> None:
+    def print_outcome(self, run_id: str | None, stage: str, otherwise: str = DECLARED) -> None:
         """Print what a run did, or that there was nothing to do, and why."""
         if run_id is None:
-            name = self.rollout.name
-            found = {"version": 1, "rollout": name, "run_id": None, "state": "unchanged", "final_stage": stage}
-            said = f"{name} on {where(self.rollout)}: nothing to do; it stands at {stage}, and {otherwise}"
-            say(json.dumps(found) if self.as_json else said)
+            print_nothing(self.rollout, stage, otherwise, as_json=self.as_json)
             return
         from runner.report import run as report
 
         ledger, run = self._run(run_id)
         found = report.facts(ledger, run)
         say(json.dumps(found) if self.as_json else report.text(found, where(self.rollout)))
+
+
+def print_nothing(rollout: Rollout, stage: str, why: str, *, as_json: bool) -> None:
+    """Print that there was nothing to do, and why."""
+    found = {"version": 1, "rollout": rollout.name, "run_id": None, "state": "unchanged", "final_stage": stage}
+    said = f"{rollout.name} on {where(rollout)}: nothing to do; it stands at {stage}, and {why}"
+    say(json.dumps(found) if as_json else said)
 
 
 def make_prober(rollout: Rollout, clock: Clock) -> Prober:
@@ -150,19 +207,24 @@ def session(
     target: str | None = None,
     create: bool = True,
     load: Callable[[Path, str | None], Rollout] | None = None,
+    lock_timeout_s: float | None = None,
 ) -> Iterator[Session]:
     """
     Load, connect and listen; what goes wrong before a run has told of it is told as an event.
 
-    *load* stands in for `load_rollout` where *config* is something else.
+    *load* stands in for `load_rollout` where *config* is something else; another runner is waited for as long as
+    *lock_timeout_s* says.
     """
-    from runner.store.connect import open_backend
+    from runner.store import rehearsed
+    from runner.store.connect import exists, open_backend
 
     with listening(config, environment, log_file, load) as (rollout, clock, tell):
         check_target(rollout, target)
         place = rollout.environment
+        if create and place.must_rehearse and not exists(place.database, place.engine):
+            rehearsed.require(rollout)  # no database is made for a refusal
         with contextlib.closing(open_backend(place.database, place.engine, create=create)) as backend:
-            yield Session(rollout, backend, clock, tell, as_json)
+            yield Session(rollout, backend, clock, tell, as_json, lock_timeout_s or 0.0)
 
 
 @contextlib.contextmanager
@@ -204,7 +266,7 @@ def _events(clock: WallClock, log_file: Path | None, told: set[str]) -> Iterator
                 number = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             except OSError as error:
                 raise click.UsageError(f"cannot write the log file {log_file}: {error.strerror}") from error
-            log = os.fdopen(number, "a", encoding="utf-8")
+            log = os.fdopen(number, "a", encoding="utf-8", errors="backslashreplace")
             stack.callback(_close, log)
             sinks.append(_on_first_event(_json_lines, log))
         yield Teller(clock.now, *sinks)
@@ -273,7 +335,7 @@ def _declared(survey: Survey) -> str:
         said.append(
             f"{_rows(survey.newer)} that were declared after the stage had been passed, and are not switched on"
         )
-    return " and ".join(said) or "all is as declared"
+    return " and ".join(said) or DECLARED
 
 
 def _rows(keys: list[str]) -> str:
@@ -285,14 +347,17 @@ def load_rollout(config: Path, environment: str | None) -> Rollout:
     """Read and check everything that is declared."""
     from runner.config.load import load
 
-    return load(config, environment)
+    return load(config, environment, allow_outside=click.get_current_context().meta[OUTSIDE])
 
 
 @contextlib.contextmanager
 def reading(rollout: Rollout) -> Iterator[Backend | None]:
-    """Open the database for reading; None where there is none yet."""
+    """Open the database for reading, as it is at one moment; None where there is none yet."""
     backend = connect(rollout)
-    with contextlib.closing(backend) if backend else contextlib.nullcontext():
+    if backend is None:
+        yield None
+        return
+    with contextlib.closing(backend), backend.one_moment():
         yield backend
 
 
@@ -335,12 +400,32 @@ def where(rollout: Rollout) -> str:
     return f"{rollout.environment.name} ({masked(rollout.environment.database)})"
 
 
+def surroundings(failure: OSError) -> RunnerError:
+    """Return as an error of ours what the system says of a file, a socket or a process: no bug, and no traceback."""
+    where = Where(os.fsdecode(failure.filename)) if isinstance(failure.filename, str | bytes) else None
+    fix = "look at the disk, the rights and the limits of this process, and run the same command again"
+    return StepFailed(Problem(f"the system says: {failure.strerror or failure}", where, fix))
+
+
 def say(text: str) -> None:
-    """Print a result. Where nobody takes it (a closed pipe, a full disk), the exit code still tells."""
+    """
+    Print a result, and of names and values in it nothing that a terminal would obey.
+
+    Where nobody takes it (a closed pipe, a full disk), the exit code still tells.
+    """
+    from runner.config.wording import visible
+
     try:
-        click.echo(text)
+        click.echo(visible(text))
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        silence()
+
+
+def silence() -> None:
+    """Let nothing more be said on stdout, where nobody takes it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def print_problems(failure: RunnerError, *, as_json: bool) -> None:

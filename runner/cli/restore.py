@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.door import config_argument, load_rollout, log_option, say, session, where
+from runner.cli.door import config_argument, load_rollout, lock_option, log_option, say, session, where
 from runner.errors import ExitCode, Mismatch, Problem
 
 if TYPE_CHECKING:
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 @config_argument
 @click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
 @click.option("--dry-run", is_flag=True, help="Check the snapshot, show what would be lost, and do nothing.")
+@lock_option
 @log_option
 def command(
     snapshot_id: str,
     config: Path,
     environment: str | None,
     log_file: Path | None,
+    lock_timeout_s: float | None,
     *,
     as_json: bool,
     yes: bool,
@@ -40,10 +42,8 @@ def command(
     stays. What was done to these tables since is lost, and said before: without --yes you are asked.
     """
     _refuse_unknown(snapshot_id, config, environment)
-    with session(config, environment, log_file, as_json=as_json, create=False) as opened:
-        from runner.engine.keeping import Keeper
-
-        keeper = Keeper(opened.rollout, opened.backend, opened.clock, opened.tell)
+    with session(config, environment, log_file, as_json=as_json, create=False, lock_timeout_s=lock_timeout_s) as opened:
+        keeper = opened.keeper()
         with keeper.beside(keeper.find(snapshot_id)) as restoring:
             return _restore(opened, restoring, yes=yes, dry_run=dry_run)
 

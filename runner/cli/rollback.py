@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runner.cli.door import config_argument, load_rollout, log_option, reading, say, session, where
+from runner.cli.door import config_argument, load_rollout, lock_option, log_option, reading, say, session, where
 from runner.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,9 +22,17 @@ LEVELS = ("emergency", "standard", "gradual")
 @config_argument
 @click.option("--level", type=click.Choice(LEVELS), required=True, help="How far to go; see above.")
 @click.option("--dry-run", is_flag=True, help="Show what it would do, row counts included, and do nothing.")
+@lock_option
 @log_option
 def command(
-    config: Path, environment: str | None, log_file: Path | None, level: str, *, as_json: bool, dry_run: bool
+    config: Path,
+    environment: str | None,
+    log_file: Path | None,
+    level: str,
+    lock_timeout_s: float | None,
+    *,
+    as_json: bool,
+    dry_run: bool,
 ) -> int:
     """Roll the rollout back by LEVEL, after a snapshot, and verify it.
 
@@ -46,7 +54,15 @@ def command(
         found = report.unchanged(rollout.name, level, DISABLED)
         say(json.dumps(found) if as_json else report.text(found, where(rollout)))
         return ExitCode.DONE
-    with session(config, environment, log_file, as_json=as_json, create=False, load=lambda *_: rollout) as opened:
+    with session(
+        config,
+        environment,
+        log_file,
+        as_json=as_json,
+        create=False,
+        load=lambda *_: rollout,
+        lock_timeout_s=lock_timeout_s,
+    ) as opened:
         outcome = opened.levels().roll_back(Level(level))
         opened.print_rollback(outcome, level)
     return outcome.exit_code
@@ -63,6 +79,7 @@ def _show(rollout: Rollout, level: Level, *, as_json: bool) -> int:
 def _preview(rollout: Rollout, level: Level) -> dict[str, Any]:
     """Return what a rollback of *level* would do, as plain data."""
     from runner.clock import WallClock
+    from runner.config.model import Level
     from runner.engine.assessment import assess, nothing
     from runner.engine.site import open_site
 
@@ -87,5 +104,8 @@ def _preview(rollout: Rollout, level: Level) -> dict[str, Any]:
             ],
             "kept": [kept._asdict() for kept in found.kept],
             "staying": found.staying,
+            "restored": found.restored,
+            "conflicts": list(found.conflicts),
+            "observe_s": rollout.rollback.observe_s if level is Level.GRADUAL else None,
             "obstacles": [problem.plain() for problem in found.obstacles],
         }

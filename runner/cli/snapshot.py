@@ -42,7 +42,6 @@ def command(
 
 
 def _take(config: Path, environment: str | None, log_file: Path | None, *, as_json: bool) -> int:
-    from runner.engine.keeping import Keeper
     from runner.report import snapshot as report
     from runner.store.connect import exists
 
@@ -50,7 +49,7 @@ def _take(config: Path, environment: str | None, log_file: Path | None, *, as_js
     taken = None
     if exists(rollout.environment.database, rollout.environment.engine):  # and none is made for this
         with session(config, environment, log_file, as_json=as_json, create=False) as opened:
-            keeper = Keeper(opened.rollout, opened.backend, opened.clock, opened.tell)
+            keeper = opened.keeper()
             taken = keeper.take("by hand", is_automatic=False)
     if taken is None:
         nothing = {"version": report.VERSION, "snapshot": None}

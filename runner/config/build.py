@@ -19,6 +19,7 @@ from runner.config.model import (
     ProbeSettings,
     Provider,
     Reading,
+    Redirects,
     RefreshSelector,
     Rollback,
     Selector,
@@ -56,6 +57,7 @@ def metrics(data: Data) -> tuple[Metric, ...]:
             reading=Reading(metric["reading"]) if "reading" in metric else None,
             query=metric.get("query"),
             timeout_s=seconds(metric.get("timeout", "5s")),
+            max_age_s=seconds(metric["max_age"]) if "max_age" in metric else None,
         )
         for name, metric in data.items()
     )
@@ -83,6 +85,11 @@ def rollback(data: Data) -> Rollback:
 def snapshots(data: Data) -> Snapshots:
     """Return where snapshots stand, and how many."""
     return Snapshots(data.get("folder"), int(data.get("keep", 10)), data.get("before_run", True))
+
+
+def keep_details_s(data: Data) -> float:
+    """Return how long the ledger keeps the details of what is over."""
+    return seconds(data.get("keep_details", "90d"))
 
 
 def stages(data: list[Data], general: Data, known: Data) -> tuple[Stage, ...]:
@@ -181,6 +188,7 @@ def providers(data: Data) -> tuple[Provider, ...]:
             capabilities=provider.get("capabilities", {}),
             endpoint=provider.get("endpoint") or None,
             headers=tuple(provider.get("headers", {}).items()),
+            follow_redirects=Redirects(provider.get("follow_redirects", Redirects.SAME_HOST)),
         )
         for provider in data["providers"]
     )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runner.errors import Where
+from runner.errors import Problem, Where
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Mapping
-
-    from runner.errors import Problem
+    from collections.abc import Iterable, Iterator, Mapping
 
 Path = tuple[str | int, ...]
 
@@ -18,6 +16,9 @@ NOTHING = object()
 """What the data of a file is that could not be read as YAML."""
 
 COLUMN_BITS = 32
+
+MOST_PROBLEMS = 100
+"""So many problems of one kind are told: more would help nobody, and take their time."""
 
 
 class Reference(NamedTuple):
@@ -89,6 +90,15 @@ class Document:
         if known is None:
             known = self._offsets[id(node)] = offsets(node, offset)
         return known
+
+
+def not_too_many(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yield *problems*; after MOST_PROBLEMS only that there are more, and look for no others."""
+    for number, problem in enumerate(problems):
+        if number == MOST_PROBLEMS:
+            yield Problem("there is more that is wrong", problem.where, "correct what is told above first")
+            return
+        yield problem
 
 
 def offsets(node: dict[str, Any] | list[Any], offset: int) -> dict[str | int, int]:

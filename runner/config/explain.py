@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from runner.config.document import not_too_many
+from runner.config.secret import HIDDEN, is_secret
 from runner.config.wording import choose, closest, listed, plain, shown
 from runner.errors import Problem
 
@@ -32,11 +35,9 @@ _TYPES = {
 
 def explain(document: Document, schema: dict[str, Any]) -> list[Problem]:
     """Return a problem for everything in *document* that *schema* does not allow, and note as broken what has one."""
-    problems: list[Problem] = []
     words = _Words(document, schema)
-    for error in _Validator(schema).iter_errors(document.data):
-        problems.extend(words.problems(error))
-    return list(dict.fromkeys(problems))
+    found = (problem for error in _Validator(schema).iter_errors(document.data) for problem in words.problems(error))
+    return list(dict.fromkeys(not_too_many(found)))
 
 
 def _matches_to_the_end(_: Any, pattern: str, text: Any, __: Any) -> Iterator[ValidationError]:
@@ -45,7 +46,23 @@ def _matches_to_the_end(_: Any, pattern: str, text: Any, __: Any) -> Iterator[Va
         yield ValidationError(f"{text!r} does not match {pattern!r}")
 
 
-_Validator: Any = extend(Draft202012Validator, {"pattern": _matches_to_the_end})  # type: ignore[no-untyped-call]
+def _all_different(_: Any, wanted: bool, items: Any, __: Any) -> Iterator[ValidationError]:  # noqa: FBT001  its form
+    """Look at each item once, where jsonschema compares each with each."""
+    if wanted and isinstance(items, list) and next(_doubles(items), None) is not None:
+        yield ValidationError("has non-unique elements")
+
+
+def _doubles(items: list[Any]) -> Iterator[int]:
+    """Yield the places of items that stand there again."""
+    seen = set()
+    for number, item in enumerate(items):
+        text = json.dumps(item, sort_keys=True)
+        if text in seen:
+            yield number
+        seen.add(text)
+
+
+_Validator: Any = extend(Draft202012Validator, {"pattern": _matches_to_the_end, "uniqueItems": _all_different})  # type: ignore[no-untyped-call]
 
 
 def wanted(schema: dict[str, Any]) -> str:
@@ -156,13 +173,19 @@ class _Words:
             yield Problem(f"{self._name(path)} has no {key}", self._document.where(path), fix)
 
     def _repeated(self, error: Error, path: Path) -> Iterator[Problem]:
-        for number, item in enumerate(error.instance):
-            if item in error.instance[:number]:
-                what = f"{self._name(path)} holds {shown(item)} twice"
-                yield Problem(what, self._document.where((*path, number)), "keep one of the two")
+        for number in _doubles(error.instance):
+            what = f"{self._name(path)} holds {shown(error.instance[number])} twice"
+            yield Problem(what, self._document.where((*path, number)), "keep one of the two")
+
+    def _too_many(self, error: Error, path: Path) -> Iterator[Problem]:
+        self._document.broken.add(path)
+        count, most = len(error.instance), error.validator_value
+        what = f"{self._name(path)} has {count:,} items, more than {most:,}"
+        yield Problem(what, self._document.where(path), "declare fewer")
 
     def _key(self, error: Error, path: Path) -> Problem:
-        what = f"{self._name(path)} has the key {shown(error.instance)}, not {wanted(error.schema)}"
+        key = HIDDEN if is_secret(path) else shown(error.instance)  # a header that was written as one text
+        what = f"{self._name(path)} has the key {key}, not {wanted(error.schema)}"
         return Problem(what, self._document.where_key((*path, error.instance)), _advice(error.schema))
 
     def _alternatives(self, error: Error, path: Path) -> Iterator[Problem]:
@@ -209,6 +232,7 @@ _KEYWORDS: dict[str, Callable[[_Words, Error, Path], Iterator[Problem]]] = {
     "minItems": _Words._empty,  # noqa: SLF001
     "minLength": _Words._empty,  # noqa: SLF001
     "minProperties": _Words._empty,  # noqa: SLF001
+    "maxItems": _Words._too_many,  # noqa: SLF001
     "uniqueItems": _Words._repeated,  # noqa: SLF001
     "additionalProperties": _Words._unknown_keys,  # noqa: SLF001
     "required": _Words._missing_keys,  # noqa: SLF001

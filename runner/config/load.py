@@ -18,6 +18,7 @@ from runner.config.criteria import criteria
 from runner.config.database import NotADatabase, engine_of
 from runner.config.document import NOTHING, Document
 from runner.config.faults import VARIABLE, ordered
+from runner.config.fence import FIX, leads_out, project_of
 from runner.config.model import Rollout
 from runner.config.node import root
 from runner.config.secret import without_secrets
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from runner.config.document import Path as Place
     from runner.config.model import Fault, Migration
+    from runner.config.node import Node
 
 LOCAL = "local"
 """The environment that is meant where none is named."""
@@ -54,20 +56,28 @@ class _Migrations(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
-def load(path: Path, environment: str | None = None, environ: Mapping[str, str] = os.environ) -> Rollout:
+def load(
+    path: Path,
+    environment: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    allow_outside: bool = False,
+) -> Rollout:
     """
     Return the rollout that the file at *path* declares, for *environment* (None: local, or the only one).
 
-    *environ* is where `${NAME}` is looked up, for the chosen environment only. Raises InvalidConfig with every problem
-    of every file, in file order. Where a problem is in a file's form, what depends on it is not guessed at.
+    *environ* is where `${NAME}` is looked up, for the chosen environment only. With *allow_outside* the paths in it may
+    lead out of the project. Raises InvalidConfig with every problem of every file, in file order. Where a problem is in
+    a file's form, what depends on it is not guessed at.
     """
+    fence = None if allow_outside else project_of(path)
     main = read(path, shown_path(path))
     chosen = environment or _default_environment(main)
     rollout = _filled(main, "rollout", environ, chosen)
-    providers, caches = (_beside(path, rollout.filled, name, environ) for name in ("providers", "caches"))
+    providers, caches = (_beside(path, rollout.filled, name, environ, fence) for name in ("providers", "caches"))
     problems = list(_unknown_environment(rollout.filled, chosen))
     engine, database_problems = _engine(rollout.filled, chosen)
-    found = _migrations(path, rollout.filled, engine)
+    found = _migrations(path, rollout.filled, engine, fence)
     declared = Declared(*(root(file.filled) for file in (rollout, providers, caches)))
     faults, fault_problems = ordered(environ.get(VARIABLE, ""), declared.provider_names, declared.stage_names)
     problems += [*database_problems, *found.problems, *fault_problems, *cross_check(declared)]
@@ -115,14 +125,21 @@ def _filled(document: Document, name: str, environ: Mapping[str, str], environme
     return _File(document, filled)
 
 
-def _beside(path: Path, rollout: Document, key: str, environ: Mapping[str, str]) -> _File:
+def _beside(path: Path, rollout: Document, key: str, environ: Mapping[str, str], fence: Path | None) -> _File:
     """Read the file that *rollout* names at *key*. Where it names none, there is nothing to say of it."""
     named = root(rollout)[key]
+    nothing = Document("", NOTHING, rollout.marks[:0])
     if not isinstance(named.value, str):
-        nothing = Document("", NOTHING, rollout.marks[:0])
         return _File(nothing, nothing)
     target = path.parent / named.value
+    if fence is not None and leads_out(target, fence):
+        rollout.problems.append(_outside(named, f"the file of the {key}", fence))
+        return _File(nothing, nothing)
     return _filled(read(target, shown_path(target), named.where), key, environ)
+
+
+def _outside(named: Node, what: str, fence: Path) -> Problem:
+    return named.problem(f"{what} is outside of the project {plain(shown_path(fence))}: {named.shown}", FIX)
 
 
 def _unknown_environment(rollout: Document, environment: str | None) -> list[Problem]:
@@ -164,11 +181,13 @@ def _engine(rollout: Document, environment: str | None) -> tuple[str | None, lis
         return None, [database.problem(f"the database of {environment} {error}", error.fix)]
 
 
-def _migrations(path: Path, rollout: Document, engine: str | None) -> _Migrations:
+def _migrations(path: Path, rollout: Document, engine: str | None, fence: Path | None) -> _Migrations:
     named = root(rollout)["migrations"]
     if engine is None or not isinstance(named.value, str):
         return _Migrations()
     folder = path.parent / named.value.replace("{engine}", engine)
+    if fence is not None and leads_out(folder, fence):
+        return _Migrations(problems=(_outside(named, "the migrations folder", fence),))
     try:
         paths = migration_files(folder.iterdir())
     except (OSError, ValueError) as error:
@@ -180,6 +199,10 @@ def _migrations(path: Path, rollout: Document, engine: str | None) -> _Migration
     migrations: list[Migration] = []
     problems = list(duplicate_versions(named_paths))
     for file, name in named_paths:
+        if fence is not None and file.is_symlink() and leads_out(file, fence):
+            what = f"the migration {plain(name)} is a link that leads out of the project {plain(shown_path(fence))}"
+            problems.append(named.problem(what, FIX))
+            continue
         try:
             migrations.append(read_migration(file, name))
         except InvalidMigration as error:
@@ -215,4 +238,5 @@ def _rollout(
         snapshots=build.snapshots(data.get("snapshots", {})),
         declared=without_secrets(declared),
         digest=digest(declared),
+        keep_details_s=build.keep_details_s(data.get("ledger", {})),
     )

@@ -34,9 +34,10 @@ class Kind(StrEnum):
 
 
 class Reading(StrEnum):
-    """What a probe's answer is read for: whether it failed, or how long it took."""
+    """What probes' answers are read for: how many failed, which share of them, or how long they took."""
 
     ERRORS = "errors"
+    ERROR_RATE = "error_rate"
     RESPONSE_TIME = "response_time"
 
 
@@ -81,13 +82,18 @@ AT_ONCE = frozenset({Level.EMERGENCY, Level.STANDARD})
 
 
 class Metric(NamedTuple):
-    """A named number and its source. `reading` is set for probes, `query` (one SQL scalar) for sql."""
+    """
+    A named number and its source. `reading` is set for probes, `query` (one SQL scalar) for sql.
+
+    With `max_age_s` the query says of when its number is, too, and one that is older is none.
+    """
 
     name: str
     kind: Kind
     reading: Reading | None = None
     query: str | None = None
     timeout_s: float = 5.0
+    max_age_s: float | None = None
 
 
 class Threshold(NamedTuple):
@@ -158,6 +164,13 @@ class Stage(NamedTuple):
         return max(self.ticks, int(self.deadline_s / self.interval_s + 1e-9))
 
 
+class Redirects(StrEnum):
+    """How far a probe may be sent on: within the host it asked (scheme, name and port), or anywhere."""
+
+    SAME_HOST = "same_host"
+    ANY = "any"
+
+
 class Provider(NamedTuple):
     """
     One provider as declared, for all the sports it serves.
@@ -177,6 +190,7 @@ class Provider(NamedTuple):
     capabilities: dict[str, Any]
     endpoint: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
+    follow_redirects: Redirects = Redirects.SAME_HOST
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r})"
@@ -399,6 +413,7 @@ class Rollout(NamedTuple):
 
     `stages` are in order and do not hold `disabled`, which stands before them. `declared` is the plain data of the
     three files before the environment's values were put in, so it holds no secret; `digest` is its SHA-256 with prefix.
+    `keep_details_s` is how long the ledger keeps samples, and images of rows, of what is over.
     """
 
     name: str
@@ -418,6 +433,7 @@ class Rollout(NamedTuple):
     snapshots: Snapshots
     declared: dict[str, Any]
     digest: str
+    keep_details_s: float = 90 * 86_400
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 HIDDEN = "***"
+ADDRESSES = frozenset({"database", "endpoint", "url"})
+HEADERS = "headers"
+"""Keys of the config under which secrets stand."""
+
+
+def is_secret(path: Sequence[str | int]) -> bool:
+    """Say whether the value at *path* of a config may hold a secret: an address, or a header."""
+    return bool(path) and (path[-1] in ADDRESSES or HEADERS in path)
 
 
 def masked(url: str) -> str:
-    """Return *url* without its password and query; variables that still stand in it are no secret."""
+    """Return the database *url* without its password and query; variables that still stand in it are no secret."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return HIDDEN
     if "${" in url:
-        return _variable(url) or HIDDEN
+        return variable(url) or HIDDEN
     if not parts.netloc:
-        return url.partition("?")[0]
+        found = re.match(r"[\w.+-]+:///[^?#]*", url)
+        return found[0] if found else url and HIDDEN
     name = f"{parts.username}:{HIDDEN}@" if parts.password else f"{parts.username}@" if parts.username else ""
     return urlunsplit((parts.scheme, f"{name}{parts.hostname or ''}{port}", parts.path, "", ""))
 
@@ -49,7 +61,7 @@ def _provider(declared: dict[str, Any]) -> dict[str, Any]:
     if "endpoint" in declared:
         shown["endpoint"] = _endpoint(declared["endpoint"])
     if "headers" in declared:
-        shown["headers"] = {name: _variable(value) or HIDDEN for name, value in declared["headers"].items()}
+        shown["headers"] = {name: variable(value) or HIDDEN for name, value in declared["headers"].items()}
     return shown
 
 
@@ -58,13 +70,13 @@ def _criterion(declared: dict[str, Any]) -> dict[str, Any]:
 
 
 def _endpoint(url: str) -> str:
-    """Return the variable that *url* is, or its host: tokens stand in paths and queries, and in defaults."""
-    if not url or _variable(url):
+    """Return the variable that *url* is, or its host: tokens stand in front of it, in paths, queries and defaults."""
+    if not url or variable(url):
         return url
     parts = urlsplit(masked(url)) if "${" not in url else None
-    return f"{parts.scheme}://{parts.netloc}/{HIDDEN}" if parts and parts.netloc else HIDDEN
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{HIDDEN}" if parts and parts.netloc else HIDDEN
 
 
-def _variable(text: str) -> str | None:
-    """Return *text* where it is nothing but a variable without a default of its own."""
+def variable(text: str) -> str | None:
+    """Return *text* where it is nothing but a variable without a default of its own; that is no secret."""
     return text if re.fullmatch(r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-)?\}", text) else None

@@ -1,9 +1,12 @@
-"""Cut SQL text into statements, knowing the line of each. Only SQLite's lexer is asked; nothing is run."""
+"""
+Cut SQL text into statements, knowing the line of each; nothing is run.
+
+Where a statement ends is what SQLite's `sqlite3_complete` says, in one pass: it reads a statement again at each `;`.
+"""
 
 from __future__ import annotations
 
 import re
-import sqlite3
 from typing import TYPE_CHECKING
 
 from runner.config.model import Statement
@@ -11,10 +14,21 @@ from runner.config.model import Statement
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SPACE = re.compile(r"(?:[\s;]+|--[^\n]*|/\*(?s:.*?)(?:\*/|\Z))*")
+_BLANK = r"(?>[ \t\r\n\f]|--[^\n]*+|/\*(?s:.*?)(?:\*/|\Z))"
+_NO_MORE = r"(?![A-Za-z0-9_$\x80-\U0010ffff])"
+_SPACE = re.compile(rf"(?:{_BLANK}|;)*")
 _QUOTED_OR_END = re.compile(
-    r"""'[^']*' | "[^"]*" | `[^`]*` | \[[^]]*\] | --[^\n]* | /\*(?s:.*?)\*/ | (?P<end>;)""", re.VERBOSE
+    r"""'[^']*(?:'|\Z) | "[^"]*(?:"|\Z) | `[^`]*(?:`|\Z) | \[[^]]*(?:\]|\Z) | --[^\n]* | /\*(?s:.*?)(?:\*/|\Z)
+    | (?P<end>;)""",
+    re.VERBOSE,
 )
+_TRIGGER = re.compile(
+    rf"(?:EXPLAIN{_NO_MORE}{_BLANK}*(?:QUERY{_NO_MORE}{_BLANK}*PLAN{_NO_MORE}{_BLANK}*)?)?"
+    rf"CREATE{_NO_MORE}{_BLANK}*(?:TEMP(?:ORARY)?{_NO_MORE}{_BLANK}*)*TRIGGER{_NO_MORE}",
+    re.IGNORECASE,
+)
+"""A statement that begins so holds others; it ends at an END that stands between two semicolons."""
+_END_ALONE = re.compile(rf"{_SPACE.pattern}END{_NO_MORE}{_BLANK}*;", re.IGNORECASE)
 _KEYWORD = re.compile(r"\S\w*")
 
 
@@ -27,7 +41,7 @@ def split(sql: str, line: int = 1) -> Iterator[Statement]:
     """
     Yield the statements of *sql*, whose first line is line *line* of its file.
 
-    Cuts at a `;` only where SQLite agrees that a statement ends there, so triggers, quotes and comments stay whole.
+    Cuts at a `;` only where a statement ends there for SQLite, so triggers, quotes and comments stay whole.
     A statement's line is that of its first word; comments before it are left out, as is what holds only comments.
     """
     begin = _code(sql, 0)
@@ -49,10 +63,18 @@ def _code(sql: str, start: int) -> int:
 def _ends(sql: str) -> Iterator[int]:
     """Yield where each statement of *sql* ends, the last one also where its `;` is missing."""
     begin = _code(sql, 0)
+    last = None  # where the `;` before ended, in a trigger
     for found in _QUOTED_OR_END.finditer(sql):
         end = found.end()
-        if found["end"] and end > begin and sqlite3.complete_statement(sql[begin:end]):
+        if not found["end"] or end <= begin:
+            continue
+        if last is None and not _TRIGGER.match(sql, begin):
             yield end
             begin = _code(sql, end)
+        elif last is not None and (alone := _END_ALONE.match(sql, last)) and alone.end() == end:
+            yield end
+            begin, last = _code(sql, end), None
+        else:
+            last = end
     if begin < len(sql):
         yield len(sql)

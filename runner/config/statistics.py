@@ -6,6 +6,7 @@ from runner.config.model import Statistic
 
 DEFAULT = {
     ("probe", "errors"): Statistic.SUM,
+    ("probe", "error_rate"): Statistic.MEAN,
     ("probe", "response_time"): Statistic.MEAN,
     ("lookup", None): Statistic.LAST,
     ("sql", None): Statistic.LAST,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.document import replaced
 from runner.config.scalars import Ambiguous, resolve
+from runner.config.secret import HIDDEN, is_secret, variable
 from runner.config.wording import plain
 from runner.errors import Problem
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"\$(?P<literal>\$\{)|\$\{(?P<inside>[^}]*)(?P<end>\}?)")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
+
+_NO_UNICODE = re.compile("[\ud800-\udfff]")
+MOST_FILLED_MIB = 64
+"""What variables may put into one file."""
 
 
 class Unset(Exception):
@@ -35,18 +40,26 @@ def substituted(document: Document, environ: Mapping[str, str], wanted: Callable
     No message shows a value from the environment.
     """
     changed = document.copy()
-    values = {
-        path: _value(changed, path, reference, environ)
-        for path, reference in document.references.items()
-        if wanted(path)
-    }
+    values: dict[Path, Any] = {}
+    room = MOST_FILLED_MIB << 20
+    for path, reference in document.references.items():
+        if wanted(path):
+            values[path], size = _value(changed, path, reference, environ, room)
+            room -= size
     changed.data = replaced(document.data, values)
     return changed
 
 
-def filled(text: str, environ: Mapping[str, str]) -> str:
-    """Return *text* with every `${...}` replaced; Unset where that cannot be."""
-    return _PLACE.sub(lambda place: _replacement(place, environ), text)
+def filled(text: str, environ: Mapping[str, str], room: int = MOST_FILLED_MIB << 20) -> str:
+    """Return *text* with every `${...}` replaced; Unset where that cannot be, or has more than *room* characters."""
+    parts, size, end = [], 0, 0
+    for place in _PLACE.finditer(text):
+        parts += [text[end : place.start()], _replacement(place, environ)]
+        size += len(parts[-1])
+        end = place.end()
+        if size > room:
+            raise Unset(f"grows to more than {MOST_FILLED_MIB} MiB", "use fewer or shorter variables")
+    return "".join((*parts, text[end:]))
 
 
 def _replacement(place: re.Match[str], environ: Mapping[str, str]) -> str:
@@ -58,19 +71,27 @@ def _replacement(place: re.Match[str], environ: Mapping[str, str]) -> str:
     if inside is None:
         raise Unset("has a ${} without a variable's name in it", "write ${NAME} or ${NAME:-default}")
     name, default = inside["name"], inside["default"]
+    value = environ.get(name)
     if default is not None:
-        return environ.get(name) or default
-    if name not in environ:
+        value = value or default
+    if value is None:
         raise Unset(f"needs the environment variable {plain(name)}, which is not set", f"set {plain(name)}")
-    return environ[name]
+    if _NO_UNICODE.search(value):
+        raise Unset(
+            f"gets bytes from the environment variable {plain(name)} that are no UTF-8", f"set {plain(name)} to text"
+        )
+    return value
 
 
-def _value(document: Document, path: Path, reference: Reference, environ: Mapping[str, str]) -> Any:
+def _value(
+    document: Document, path: Path, reference: Reference, environ: Mapping[str, str], room: int
+) -> tuple[Any, int]:
+    """Return what *reference* stands for, and how much of *room* it takes; a problem is noted, and its value None."""
     try:
-        text = filled(reference.text, environ)
-        return resolve(text) if reference.unquoted and text else text
+        text = filled(reference.text, environ, room)
+        return resolve(text) if reference.unquoted and text else text, len(text)
     except (Unset, Ambiguous) as error:
-        what = f"{plain(reference.text)} {error}"
-        document.problems.append(Problem(what, document.where(path), error.fix))
+        shown = (variable(reference.text) or HIDDEN) if is_secret(path) else plain(reference.text)
+        document.problems.append(Problem(f"{shown} {error}", document.where(path), error.fix))
         document.broken.add(path)
-        return None
+        return None, 0

@@ -5,8 +5,18 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from runner.config.document import COLUMN_BITS, NOTHING, Document, Path, Reference, offsets
+from runner.config.document import (
+    COLUMN_BITS,
+    MOST_PROBLEMS,
+    NOTHING,
+    Document,
+    Path,
+    Reference,
+    not_too_many,
+    offsets,
+)
 from runner.config.scalars import Ambiguous, resolve
+from runner.config.secret import HIDDEN, is_secret
 from runner.config.wording import plain
 from runner.errors import Problem, Where
 
@@ -80,7 +90,7 @@ class Tree:
 
     def alias(self, event: Any) -> None:
         """Take an alias: refused, and a stand-in put in its place."""
-        self._refuse_alias(f"*{event.anchor}", event.start_mark)
+        self._refuse_alias(f"*{self._seen(event.anchor)}", event.start_mark)
         top = self._top
         if top.key is _NO_KEY:
             top.key = _SKIP
@@ -125,8 +135,12 @@ class Tree:
             self._end_value()
 
     def refuse(self, what: str, mark: Mark, fix: str | None = None) -> None:
-        """Note a problem."""
-        self.document.problems.append(Problem(what, self._where(mark), fix))
+        """Note a problem; Stop where there are too many."""
+        problems = self.document.problems
+        problems.append(Problem(what, self._where(mark), fix))
+        if len(problems) > MOST_PROBLEMS:
+            problems[:] = not_too_many(problems)
+            raise Stop
 
     def _where(self, mark: Mark) -> Where:
         return Where(self.document.file, mark.line + 1, mark.column + 1)
@@ -154,7 +168,7 @@ class Tree:
             try:
                 value = resolve(value)
             except Ambiguous as error:
-                self.refuse(f"{plain(value)} {error}", event.start_mark, error.fix)
+                self.refuse(f"{self._seen(value)} {error}", event.start_mark, error.fix)
                 value, broken = None, True
         self._place(value, event.start_mark)
         if broken:
@@ -189,6 +203,10 @@ class Tree:
     def _path(self) -> Path:
         return tuple(len(part.container) - 1 if part.key is None else part.key for part in self._stack[1:])
 
+    def _seen(self, text: str) -> str:
+        """Return what a message may show of *text*, which stands where a key or value is read."""
+        return HIDDEN if is_secret(self._path()) else plain(text)
+
     def _note_broken(self) -> None:
         if not self._dropping:
             self.document.broken.add(self._path())
@@ -204,14 +222,14 @@ class Tree:
 
     def _refuse_properties(self, event: Any) -> None:
         if event.anchor:
-            self._refuse_alias(f"&{event.anchor}", event.start_mark)
+            self._refuse_alias(f"&{self._seen(event.anchor)}", event.start_mark)
         if event.tag:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            self.refuse(f"the tag {plain(tag)} is refused: a config is plain data", event.start_mark, "remove the tag")
+            tag = self._seen(event.tag.replace("tag:yaml.org,2002:", "!!"))
+            self.refuse(f"the tag {tag} is refused: a config is plain data", event.start_mark, "remove the tag")
 
     def _refuse_alias(self, name: str, mark: Mark) -> None:
         """Say once in a file that anchors are refused: a bomb of them is one problem, not a thousand."""
         if not self._told_alias:
             fix = "write the value out where it is needed"
-            self.refuse(f"{plain(name)} is refused: anchors, aliases and merges expand out of sight", mark, fix)
+            self.refuse(f"{name} is refused: anchors, aliases and merges expand out of sight", mark, fix)
         self._told_alias = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,12 +10,25 @@ if TYPE_CHECKING:
 
 LONGEST = 60
 """Characters of a value that a message shows."""
+MOST_LISTED = 20
+"""Names that a message lists."""
+MOST_COMPARED = 1000
+"""Names among which the one that was meant is looked for."""
 
 
 def plain(text: str) -> str:
     """Return *text* on one line: control characters escaped, the middle left out where it is long."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - 13]}...{text[-10:]}"
+    return _escaped(text)
+
+
+def visible(text: str) -> str:
+    """Return the lines of *text* with everything escaped that is not printed as it is: a terminal would obey it."""
+    return "\n".join(line if line.isprintable() else _escaped(line) for line in text.split("\n"))
+
+
+def _escaped(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -44,7 +58,7 @@ def closest(word: object, known: Iterable[object]) -> str | None:
     """Return the one of *known* that *word* was probably meant to be."""
     from difflib import get_close_matches  # noqa: PLC0415  needed only where something is wrong
 
-    by_lower = {str(name).lower(): str(name) for name in known}
+    by_lower = {str(name).lower(): str(name) for name in islice(known, MOST_COMPARED)}
     matches = get_close_matches(str(word)[:200].lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
 
@@ -55,6 +69,8 @@ def choose(word: object, known: Iterable[object]) -> str:
     if not names:
         return "there is none to choose from yet: declare it first"
     meant = closest(word, names)
+    more = [f"{len(names) - MOST_LISTED:,} more"] if len(names) > MOST_LISTED + 1 else []
+    shown_names = [plain(str(name)) for name in (names[:MOST_LISTED] if more else names)] + more
     if meant is not None and len(names) > 1:
-        return f"did you mean {meant}? Known: {listed(names, 'and')}"
-    return f"write {listed(names)}"
+        return f"did you mean {plain(meant)}? Known: {listed(shown_names, 'and')}"
+    return f"write {listed(shown_names)}"

@@ -9,6 +9,7 @@ from runner.act.revert import Reverting, dropped, reverting
 from runner.config.model import Level
 from runner.decide import plan
 from runner.errors import Problem, Where
+from runner.store.changes import Changes
 from runner.store.digest import canonical, read_back
 from runner.store.mentions import Mentions
 from runner.store.names import quoted
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from runner.config.model import Migration
     from runner.engine.site import Site
-    from runner.store.backend import Backend
+    from runner.store.backend import Backend, Row
     from runner.store.changes import Key
     from runner.store.ledger import StageEntry
 
@@ -42,7 +43,8 @@ class Assessment(NamedTuple):
 
     `stages` are taken back, newest first; `remove` are the rows by table that the rollout made, `put_back` those that
     it found and wrote over. `reverting` are the migrations whose down sections run, newest first; `staying` those that
-    stay applied, for the tables that are `kept`. With an obstacle nothing is done.
+    stay applied, for the tables that are `kept`. With an obstacle nothing is done. Of a gradual one, `restored` rows are
+    put back to what they were before the stages, and `conflicts` are what others changed: a person is needed for them.
     """
 
     level: Level
@@ -53,6 +55,8 @@ class Assessment(NamedTuple):
     kept: list[Kept]
     staying: list[str]
     obstacles: list[Problem]
+    restored: int = 0
+    conflicts: tuple[str, ...] = ()
 
     @property
     def is_nothing(self) -> bool:
@@ -73,8 +77,10 @@ def nothing(level: Level) -> Assessment:
 def assess(site: Site, level: Level) -> Assessment:
     """Return what *level* is going to do; Mismatch where a migration's file is not the one that was applied."""
     found = nothing(level)._replace(stages=list(reversed(site.ledger.standing(site.rollout.name))))
-    if level is Level.GRADUAL or not site.ledger.exists:
+    if not site.ledger.exists:
         return found
+    if level is Level.GRADUAL:
+        return _with_conflicts(site, found)
     backend, name = site.backend, site.rollout.name
     tables = [table for table in TABLES if table.name in backend.tables()]
     found = found._replace(
@@ -84,6 +90,16 @@ def assess(site: Site, level: Level) -> Assessment:
     if level is Level.EMERGENCY:
         found = _with_migrations(site, found)
     return found._replace(obstacles=[*_irreversible(found), *_in_the_way(site, found)])
+
+
+def _with_conflicts(site: Site, found: Assessment) -> Assessment:
+    """Add what a gradual rollback will find: the rows that stages wrote, and values that others changed in them."""
+    restored: dict[tuple[str, Key], Row] = {}
+    conflicts: list[str] = []
+    for number, entry in enumerate(found.stages, start=1):
+        older = [stage.id for stage in found.stages[number:]]
+        conflicts += map(str, Changes(site.backend, entry.id).foresee_undo(older, restored))
+    return found._replace(restored=len(restored), conflicts=tuple(dict.fromkeys(conflicts)))
 
 
 def _with_migrations(site: Site, found: Assessment) -> Assessment:
@@ -198,5 +214,4 @@ def _in_the_way(site: Site, found: Assessment) -> Iterator[Problem]:
     for table in TABLES:
         if rows := found.remove.get(table.name):
             yield from unseed.claimed_by_others(site.backend, table, rows, site.rollout.name)
-            if table.name not in found.going:
-                yield from unseed.referred_to(site.backend, table, rows, found.going)
+            yield from unseed.referred_to(site.backend, table, rows, found.going)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.decide.criteria import Outcome, judge, summary
+from runner.engine.survey import CRITERIA
 from runner.errors import ExitCode
 from runner.measure.criteria import look, sight
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from runner.events import Teller
     from runner.store.backend import Backend
     from runner.store.ledger import Ledger
-
-STEP = "exit_criteria"
-"""The step of a run under which the ledger keeps what came of them."""
 
 
 class Checked:
@@ -54,6 +52,6 @@ def record(checked: Checked, backend: Backend, ledger: Ledger, run_id: str, cloc
     """Store what came of the criteria with a run that has just reached its last stage, and tell it."""
     found = checked.plain()
     with backend.transaction():  # adds a row that nobody else writes: that takes no lease
-        ledger.record_step(run_id, STEP, found, clock.now())
+        ledger.record_step(run_id, CRITERIA, found, clock.now())
     missed = [line["name"] for line in found.pop("criteria") if line["outcome"] != Outcome.PASS]
     tell("criteria.checked", run_id=run_id, **found, missed=missed)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from runner.events import Teller
     from runner.store.backend import Backend, Beside, Loss
     from runner.store.ledger import Run
+    from runner.store.lock import Lock
 
 LEVEL = "restore"
 """What the ledger calls the run that brings a snapshot back."""
@@ -60,8 +61,10 @@ def shelf_of(rollout: Rollout) -> Shelf:
 class Keeper:
     """Takes snapshots of what *rollout* may touch in the database behind *backend*, and brings them back."""
 
-    def __init__(self, rollout: Rollout, backend: Backend, clock: Clock, tell: Teller) -> None:
-        self._site = open_site(rollout, backend, clock)
+    def __init__(
+        self, rollout: Rollout, backend: Backend, clock: Clock, tell: Teller, lock: Lock | None = None
+    ) -> None:
+        self._site = open_site(rollout, backend, clock, lock)
         self._tell = tell.bind(rollout=rollout.name)
         self.shelf = shelf_of(rollout)
 
@@ -202,7 +205,7 @@ class Restoring:
         Locked where another runner works here; nothing is changed then.
         """
         site, snapshot = self._site, self.snapshot
-        with site.lock.held():
+        with site.held():
             with site.lock.transaction():
                 before = self._keeper.take(f"before restore {snapshot.id}", spare=snapshot.id)
                 losses = self.losses()

@@ -86,9 +86,11 @@ class Levels:
                 return self._gradually(run) if level is Level.GRADUAL else self._at_once(run, level)
 
     def _unfinished(self, level: Level) -> Run | None:
-        """Return the rollback of this level that was cut off; Mismatch where one of another level was."""
+        """Return the rollback of this level that was cut off; Mismatch where one that goes further was."""
         run = self._site.unfinished()
         if run is None or run.level is None:
+            return None
+        if _goes_further(level, run.level):
             return None
         if run.level != level:
             raise Mismatch(
@@ -267,6 +269,12 @@ class Levels:
         for entry in found.stages:
             written |= Changes(backend, entry.id).claimed(table).keys()
         return digest_of_others(backend, table, written)
+
+
+def _goes_further(level: Level, other: str) -> bool:
+    """Say whether *level* does all that *other* would have done, and more."""
+    levels = list(Level)  # the furthest first
+    return other in levels and levels.index(level) < levels.index(Level(other))
 
 
 def _revert(backend: Backend, each: Reverting, before: list[Reverting]) -> None:

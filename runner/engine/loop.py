@@ -14,6 +14,7 @@ from runner.decide.machine import Signal, State
 from runner.engine.back import WayBack
 from runner.engine.keeping import Keeper
 from runner.engine.passage import NONE, Breach, Passage, measuring, stop_if_asked
+from runner.engine.retention import prune
 from runner.engine.site import Outcome, open_site
 from runner.errors import ExitCode, Mismatch, Problem, Where
 from runner.store import rehearsed
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
     from runner.store.ledger import Run, StageEntry
+    from runner.store.lock import Lock
 
 BY_A_PERSON = "aborted by a person"
 
@@ -52,6 +54,7 @@ class Engine:
         tell: Teller,
         make_prober: Callable[[], Prober],
         injections: Injections = NONE,
+        lock: Lock | None = None,
     ) -> None:
         self._rollout = rollout
         self._backend = backend
@@ -59,7 +62,7 @@ class Engine:
         self._tell = tell.bind(rollout=rollout.name)
         self._make_prober = make_prober
         self._injections = injections
-        self._site = open_site(rollout, backend, clock)
+        self._site = open_site(rollout, backend, clock, lock)
         self._survey = self._site.survey
         self._ledger = self._site.ledger
         self._lock = self._site.lock
@@ -81,7 +84,7 @@ class Engine:
         Raises RunnerError where a step fails, history does not match, somebody else works here, an undo is not exact,
         or a signal asks for a stop; the database is then as the problem says, and the same command goes on.
         """
-        with self._lock.held():
+        with self._site.held():
             check(self._clock.now())
             if self._survey.is_done(target, self._clock.now()):
                 return Outcome(ExitCode.DONE, self._survey.stands_at())
@@ -92,7 +95,9 @@ class Engine:
                 run, resumed = self._begin(target, accept_changes=accept_changes)
             self._tell = self._tell.bind(run_id=run.id)
             self._tell("run.resumed" if resumed else "run.started", target_stage=run.target_stage, state=run.state)
-            return self._carry_on(run)
+            outcome = self._carry_on(run)
+            prune(self._site, self._tell)
+            return outcome
 
     def _refuse_unrehearsed(self, target: str | None) -> None:
         """Refuse to go forward with what was not rehearsed, where the environment requires that."""
@@ -102,16 +107,7 @@ class Engine:
         aim = target or (run.target_stage if run else self._rollout.stages[-1].name)
         if (run and State(run.state).goes_back) or self._survey.route(aim).back_to is not None:
             return
-        rehearsal = rehearsed.found(self._rollout)
-        if rehearsal and rehearsal.passed:
-            return
-        name = self._rollout.environment.name
-        what = f"{name} requires a rehearsal, and this config, with these migrations, was not rehearsed for it"
-        if rehearsal:
-            unproved = ", ".join(rehearsal.unproved)
-            what = f"this config was rehearsed for {name} at {rehearsal.at}, and not everything was proved: {unproved}"
-        command = f"runner rehearse {self._rollout.path} --env {name}"
-        raise Mismatch(Problem(what, Where(str(self._rollout.path)), f"run `{command}`, and apply what it proves"))
+        rehearsed.require(self._rollout)
 
     def _keep_tables(self) -> None:
         """Take a snapshot before a new run, unless that is declared otherwise; one that goes on has its own."""
@@ -122,7 +118,7 @@ class Engine:
         """End the unfinished run: take its open stage back, or leave a stuck one as it stands."""
         if self._site.unfinished() is None:
             return Outcome(ExitCode.DONE, self._survey.stands_at())
-        with self._lock.held():
+        with self._site.held():
             run = self._site.unfinished()  # another runner may have ended it before the lock was ours
             if run is None:
                 return Outcome(ExitCode.DONE, self._survey.stands_at())

@@ -310,7 +310,7 @@ class Passage:
             if metric.kind is Kind.LOOKUP:
                 yield lookup.replay(desk.reader, metric.name, desk.rollout.lookups, desk.clock.now())
             elif metric.kind is Kind.SQL:
-                yield query.ask(desk.reader, metric, desk.clock.monotonic)
+                yield query.ask(desk.reader, metric, desk.clock.now(), desk.clock.monotonic)
 
     def _store(self, tick: int, samples: list[Sample], answers: list[Answer]) -> tuple[set[Key], set[Key]]:
         """Commit what a tick found, and what follows: return the rows switched on, and those others had switched."""
@@ -395,7 +395,7 @@ class Passage:
     def _explained(self, judgement: Judgement) -> str:
         """Say what a threshold found, and for failed requests whose and why."""
         metric = next(metric for metric in self.desk.rollout.metrics if metric.name == judgement.threshold.metric)
-        if metric.reading is not Reading.ERRORS or not self.causes:
+        if metric.reading not in {Reading.ERRORS, Reading.ERROR_RATE} or not self.causes:
             return str(judgement)
         causes = ", ".join(f"{cause} ({count} times)" for cause, count in self.causes.most_common(5))
         return f"{judgement}: {causes}"

@@ -220,7 +220,8 @@ def write(path: Path, data: dict[str, Any]) -> None:
         with suppress(OSError):
             temporary.unlink()
         what = f"cannot write the plan: {error.strerror}"
-        raise StepFailed(Problem(what, Where(str(path)), "check the folder and its rights")) from error
+        fix = "make room, or name a file in a folder that can be written to: --out"
+        raise StepFailed(Problem(what, Where(str(path)), fix)) from error
 
 
 def canonical_in_order(data: dict[str, Any]) -> str:

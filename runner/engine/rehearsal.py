@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from runner.config.model import Migration, Rollout, Stage
     from runner.engine.passage import Injections
     from runner.engine.site import Outcome
+    from runner.errors import Problem
     from runner.measure.probe import Prober
     from runner.store.backend import Backend
 
@@ -214,7 +215,7 @@ class Rehearsal:
         except Interrupted:
             raise
         except RunnerError as failure:
-            proved, detail = False, "; ".join(problem.what for problem in failure.problems)
+            proved, detail = False, "; ".join(map(_said, failure.problems))
         except Unproved as found:
             proved, detail = False, str(found)
         proof = Proof(kind, name, proved, self._clock.monotonic() - begun, self._backend.longest_transaction_s, detail)
@@ -353,6 +354,10 @@ class Rehearsal:
                 if wanted and read(self._backend, table, wanted, columns) != wanted:
                     raise Unproved(f"rows of {table.name} that were there before are not as they were")
         return "nothing of the rollout is left, and rows of others are as they were"
+
+
+def _said(problem: Problem) -> str:
+    return f"{problem.what} (fix: {problem.fix})" if problem.fix else problem.what
 
 
 def _expect(outcome: Outcome, code: ExitCode, stage: str | None = None) -> None:

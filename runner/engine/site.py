@@ -40,6 +40,13 @@ class Site(NamedTuple):
     ledger: Ledger
     lock: Lock
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the lock for the block; whoever held it before may have made the ledger meanwhile."""
+        with self.lock.held():
+            self.ledger.look_again()
+            yield
+
     def unfinished(self) -> Run | None:
         """Return the run that waits to be gone on with; None where there is none."""
         return self.survey.unfinished()
@@ -95,7 +102,7 @@ class Site(NamedTuple):
             self.ledger.update_run(run.id, stopped=reason)
 
 
-def open_site(rollout: Rollout, backend: Backend, clock: Clock) -> Site:
-    """Return the site of *rollout* in the database behind *backend*."""
+def open_site(rollout: Rollout, backend: Backend, clock: Clock, lock: Lock | None = None) -> Site:
+    """Return the site of *rollout* in the database behind *backend*; its lock waits for nobody unless one is given."""
     survey = Survey(rollout, backend)
-    return Site(rollout, backend, clock, survey, survey.ledger, Lock(backend, clock))
+    return Site(rollout, backend, clock, survey, survey.ledger, lock or Lock(backend, clock))

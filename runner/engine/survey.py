@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from runner.store.ledger import Run, StageEntry
 
 
+CRITERIA = "exit_criteria"
+"""The step of a run under which the ledger keeps what came of the exit criteria."""
+
+
 class Survey:
     """*rollout* as it is declared, against the database behind *backend*."""
 
@@ -105,6 +109,15 @@ class Survey:
             return []
         found = differences(self.ledger.config(run.config_digest), self._rollout.declared)
         return found or ["a value that is not shown"]
+
+    def run_without_criteria(self) -> Run | None:
+        """Return the last run, if it reached the last stage and its exit criteria failed, or were never looked at."""
+        run = self.ledger.latest_run(self._rollout.name)
+        last = self._rollout.stages[-1].name
+        if run is None or run.level or run.final_stage != last or not self._rollout.criteria:
+            return None
+        found = dict(self.ledger.steps(run.id)).get(CRITERIA)
+        return run if found is None or found["verdict"] == "fail" else None
 
     def pending(self) -> list[Migration]:
         """Return the migrations that are still to be applied; Mismatch where history is not what is declared."""

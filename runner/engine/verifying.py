@@ -169,7 +169,7 @@ def _expected(site: _Site) -> dict[Key, dict[str, _Expected]]:
                     columns[name] = _Expected(claim.found[name], f"as {entry.stage} found it")
     for shown in site.survey.find_newer():
         by = f"{site.survey.stands_at()}, declared after it was passed"
-        expected.setdefault(tuple(shown.split("/")), {}).update(
+        expected.setdefault(tuple(shown.rsplit("/", 1)), {}).update(
             {name: _Expected(value, by) for name, value in ON.items()}
         )
     return expected

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from typing import Any
 
 PROGRAM = Path(__file__).with_name("importing.py")
@@ -29,10 +29,10 @@ def look_at(paths: tuple[str, ...], timeout_s: float) -> dict[str, dict[str, Any
     where the process does not end in time, or ends by itself.
     """
     try:
-        with TemporaryDirectory(prefix="runner-") as folder:
-            file = Path(folder, "found.json")
-            code = _run([str(file), str(timeout_s + GRACE_S), *paths], timeout_s)
-            text = file.read_bytes() if file.exists() else b""
+        with TemporaryFile() as file:  # without a name: nothing is left of it, not even after a kill
+            code = _run(file.fileno(), [str(timeout_s + GRACE_S), *paths], timeout_s)
+            file.seek(0)
+            text = file.read()
     except OSError as error:
         raise NoClass(f"no process for the import can be started: {error.strerror}") from error
     try:
@@ -43,10 +43,11 @@ def look_at(paths: tuple[str, ...], timeout_s: float) -> dict[str, dict[str, Any
     return found
 
 
-def _run(arguments: list[str], timeout_s: float) -> int:
+def _run(file: int, arguments: list[str], timeout_s: float) -> int:
     """Run the program and return its exit code; whatever it started ends with it."""
     process = subprocess.Popen(  # noqa: S603  our own program, and no shell
-        [sys.executable, "-P", str(PROGRAM), *arguments],
+        [sys.executable, "-P", str(PROGRAM), str(file), *arguments],
+        pass_fds=[file],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -3,8 +3,9 @@ Import Python classes and say what fields they have: the program of a process of
 
     python -P importing.py FILE SECONDS CLASS...
 
-What is found is written to FILE, because what is imported may write whatever it likes to stdout. It may also raise,
-hang, or end the process: then FILE stays empty. After SECONDS the system ends the process, whoever started it.
+What is found is written to FILE, the number of an open file, because what is imported may write whatever it likes to
+stdout. It may also raise, hang, or end the process: then FILE stays empty. After SECONDS the system ends the process,
+whoever started it.
 """
 
 from __future__ import annotations
@@ -54,11 +55,12 @@ def _plain(text: str) -> str:
 
 
 def main(file: str, seconds: str, *paths: str) -> None:
-    """Write what each of *paths* is to *file*, and end the process at once: what was imported is not asked."""
+    """Write what each of *paths* is to the open *file*, and end the process at once: what was imported is not asked."""
     signal.setitimer(signal.ITIMER_REAL, float(seconds))  # its default is to end the process, even one that loops
     sys.path.append(str(Path.cwd()))  # last, so that no file that lies there stands in for a module
     found = json.dumps({path: look_at(path) for path in paths})
-    Path(file).write_text(found, "utf-8")
+    with open(int(file), "w", encoding="utf-8") as said:
+        said.write(found)
     os._exit(0)
 
 

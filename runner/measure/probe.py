@@ -34,7 +34,8 @@ def samples(metrics: tuple[Metric, ...], answers: Sequence[Answer]) -> list[Samp
     """
     Read *answers* as samples of those *metrics* that come from probes: one for each provider and metric.
 
-    Errors are one number, how many of the provider's requests failed, out of `count` made. Response times are one
+    Errors are one number, how many of the provider's requests failed, out of `count` made. An error rate is one number
+    for each request, 100 where it failed and 0 where not: their mean is the share in percent. Response times are one
     number for each request that succeeded; none where all failed. A provider that was not asked has no sample.
     """
     by_provider: dict[str, list[Answer]] = {}
@@ -48,6 +49,8 @@ def _sample(metric: Metric, provider: str, answers: list[Answer]) -> Sample:
     if metric.reading is Reading.ERRORS:
         failed = sum(not answer.ok for answer in answers)
         return Sample(metric.name, (float(failed),), len(answers), provider)
+    if metric.reading is Reading.ERROR_RATE:
+        return Sample(metric.name, tuple(0.0 if answer.ok else 100.0 for answer in answers), len(answers), provider)
     times = tuple(answer.response_time_ms for answer in answers if answer.response_time_ms is not None)
     return Sample(metric.name, times, len(times), provider)
 

@@ -22,15 +22,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from runner.config.model import Redirects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from runner.config.model import Target
+    from runner.config.model import Provider, Target
 
 SUCCESS = range(200, 300)
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_REDIRECTS = 5
 MAX_MIB = 8
 LONGEST_ID = 200
 FIRST_PAUSE_S = 0.05
@@ -92,6 +96,18 @@ class _Failure(Exception):
         self.again = again
 
 
+class _Request(NamedTuple):
+    """Where a request goes first, with which headers, and whether it may be sent on to another host."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    follow: Redirects = Redirects.SAME_HOST
+
+    @classmethod
+    def of(cls, url: str, provider: Provider) -> _Request:
+        return cls(url, provider.headers, provider.follow_redirects)
+
+
 class _Reply(NamedTuple):
     """A good answer: how long it took, and what it says (None where it is not JSON)."""
 
@@ -107,7 +123,7 @@ async def ask(session: aiohttp.ClientSession, probe: Probe, url: str, budget_s: 
         async with asyncio.timeout(budget_s) as budget:
             for attempt in range(1, tries + 1):
                 try:
-                    return _answered(probe, await _attempt(session, probe.target.provider.headers, url), attempt)
+                    return _answered(probe, await _attempt(session, _Request.of(url, probe.target.provider)), attempt)
                 except _Failure as failure:
                     pause_s = FIRST_PAUSE_S * 2 ** (attempt - 1)
                     if attempt == tries or not failure.again or _ends_within(budget, pause_s):
@@ -152,31 +168,63 @@ async def get(session: aiohttp.ClientSession, url: str, budget_s: float) -> floa
     """Make one request without retries and return its response time in ms; Unanswered where it is not a good one."""
     try:
         async with asyncio.timeout(budget_s):
-            return (await _attempt(session, (), url)).response_time_ms
+            return (await _attempt(session, _Request(url))).response_time_ms
     except _Failure as failure:
         raise Unanswered(failure.cause) from None
     except TimeoutError:
         raise Unanswered(f"no answer within {budget_s:g} s") from None
 
 
-async def _attempt(session: aiohttp.ClientSession, headers: tuple[tuple[str, str], ...], url: str) -> _Reply:
-    """Make one request; raise _Failure unless the answer is a good one."""
-    began = time.perf_counter()
+async def _attempt(session: aiohttp.ClientSession, request: _Request) -> _Reply:
+    """Make one request, wherever it is sent on to; raise _Failure unless the answer is a good one."""
     try:
-        async with session.get(url, headers=headers, allow_redirects=False) as response:
-            _check_status(response.status)
-            body = await _read(response)
-            response_time_ms = (time.perf_counter() - began) * 1000
-            return _Reply(response_time_ms, _content(response.content_type, body))
+        return await _reply(session, request)
     except _Failure:
         raise
     except Exception as fault:  # noqa: BLE001 - whatever goes wrong with one request is that request's answer
         raise _failure(fault) from None
 
 
+async def _reply(session: aiohttp.ClientSession, request: _Request) -> _Reply:
+    began = time.perf_counter()
+    url, headers = URL(request.url), request.headers
+    for _ in range(MOST_REDIRECTS + 1):
+        async with session.get(url, headers=headers, allow_redirects=False) as response:
+            if response.status not in REDIRECTS:
+                _check_status(response.status)
+                body = await _read(response)
+                response_time_ms = (time.perf_counter() - began) * 1000
+                return _Reply(response_time_ms, _content(response.content_type, body))
+            following = _following(url, response, request.follow)
+        if _host(following) != _host(url):
+            headers = ()  # they are meant for the declared host, and may be secret
+        url = following
+    raise _Failure(f"redirected more than {MOST_REDIRECTS} times", again=False)
+
+
+def _following(url: URL, response: aiohttp.ClientResponse, follow: Redirects) -> URL:
+    """Return where *response* sends the request on to; _Failure where it may not be followed there."""
+    told = f"(HTTP {response.status})"
+    try:
+        following = url.join(URL(response.headers["Location"]))
+    except (KeyError, ValueError):
+        raise _Failure(f"redirected to what is no address {told}", again=False) from None
+    if following.scheme not in {"http", "https"} or not following.host:
+        raise _Failure(f"redirected to what is no HTTP address {told}", again=False)
+    if (url.scheme, following.scheme) == ("https", "http"):
+        raise _Failure(f"redirected from https to http {told}", again=False)
+    if _host(following) == _host(url):
+        return following.with_user(url.user).with_password(url.password)
+    if follow is not Redirects.ANY:
+        raise _Failure(f"redirected to another host {told}", again=False)
+    return following.with_user(None)
+
+
+def _host(url: URL) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.host, url.port
+
+
 def _check_status(status: int) -> None:
-    if status in REDIRECTS:
-        raise _Failure(f"redirected to another address (HTTP {status})", again=False)
     if status not in SUCCESS:
         again = status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
         raise _Failure(f"HTTP {status}", again=again)

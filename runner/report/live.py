@@ -5,6 +5,8 @@ from __future__ import annotations
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, TextIO
 
+from runner.config.wording import visible
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,9 +28,9 @@ def view(stream: TextIO) -> Sink:
                 return
             failing.add(cause)
         if event.name == "tick.recorded":
-            stream.write(f"\r\x1b[K{_tick(event.fields)}")
+            stream.write(f"\r\x1b[K{visible(_tick(event.fields))}")
         elif event.name not in QUIET:
-            stream.write(f"\r\x1b[K{event.at:%H:%M:%S} {_line(event)}\n")
+            stream.write(f"\r\x1b[K{event.at:%H:%M:%S} {visible(_line(event))}\n")
         stream.flush()
 
     return draw
@@ -61,6 +63,10 @@ def _line(event: Event) -> str:
     return f"{event.name} {rest}"
 
 
+def _holder(fields: dict[str, Any]) -> str:
+    return f"process {fields['pid']} on {fields['host'].partition('/')[0]}"
+
+
 _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run.started": lambda f: f"run {f['run_id']} begins, target {f['target_stage']}",
     "run.resumed": lambda f: f"run {f['run_id']} goes on ({f['state']}), target {f['target_stage']}",
@@ -72,6 +78,11 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "run.stuck": lambda f: f"stuck: {f['cause']}",
     "run.aborted": lambda f: f"aborted; at {f['final_stage']}",
     "run.refused": lambda f: f"refused: {f['problems'][0]['what']}",
+    "lock.awaited": lambda f: f"waiting for another runner, {_holder(f)}, {f['timeout_s']:g} s at the most",
+    "lock.inherited": lambda f: (
+        f"took over from {_holder(f)}, {'which is gone' if f['is_gone'] else 'whose lease is over'}"
+    ),
+    "lock.removed": lambda f: f"the lock of {_holder(f)} is broken",
     "migration.applied": lambda f: f"migration {f['version']}_{f['name']} applied",
     "seed.applied": lambda f: f"{f['step']}: {f['added']} added, {f['changed']} changed, {f['left']} left as they are",
     "cache.warmed": lambda f: f"{f['rows']} cache entries had expired and were warmed again",
@@ -91,6 +102,7 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "shadow.rolled_back": lambda f: f"{f['updates']} updates and {f['refreshes']} refreshes tried and rolled back",
     "snapshot.taken": lambda f: f"snapshot {f['id']} taken {f['reason']}: {f['rows']} rows, every one compared",
     "snapshot.pruned": lambda f: f"snapshot {f['id']} removed: it is too old",
+    "ledger.pruned": lambda f: f"the ledger has forgotten {f['samples']} samples from before {f['before'][:10]}",
     "snapshot.restored": lambda f: f"snapshot {f['id']} restored, every row compared; at {f['final_stage']}",
     "cache.refreshed": lambda f: f"{f['rows']} cache entries refreshed",
     "probe.failed": lambda f: f"{f['provider']} (first {f['sport']}): {f['cause']}",

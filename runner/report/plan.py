@@ -134,7 +134,7 @@ def _seed(step: Found) -> Iterator[str]:
         f"{_count(step['rollback']['sets_back'], 'row')} set back" if step["rollback"]["sets_back"] else "",
     ]
     if any(undo):
-        yield f"    rollback: {', '.join(filter(None, undo))}, where nobody changed them since"
+        yield f"    rollback: {', '.join(filter(None, undo))}"
 
 
 def _row(row: Found) -> str:

@@ -17,7 +17,7 @@ def text(found: dict[str, Any], where: str) -> str:
     if longest:
         held = f"{longest['locked_s'] * 1000:.0f} ms, in {longest['kind']} {longest['name']}"
         lines.append(f"  {'longest lock':<14}{held}")
-    lines.append(f"  {'no way back':<14}{_no_way_back(found['no_way_back'])}")
+    lines.append(f"  {'no undoing':<14}{_no_way_back(found['no_way_back'])}")
     counts = f"{found['drills']} drills, {found['levels']} rollback levels and {found['restores']} restores"
     lines.append(f"{'proved' if found['passed'] else 'NOT proved; what is'}: {counts}, in {found['seconds']:.1f} s")
     return "\n".join(lines)
@@ -30,5 +30,5 @@ def _line(proof: dict[str, Any]) -> str:
 
 def _no_way_back(migrations: list[str]) -> str:
     if not migrations:
-        return "nowhere: every step can be taken back"
+        return "of nothing: every step has its way back"
     return f"from migration {migrations[0]} on: only `runner restore` brings back what was there"

@@ -82,7 +82,8 @@ def text(found: dict[str, Any], where: str) -> str:
 def _changed(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what was done to tables and schema: a label and a text each."""
     for table, rows in found["removed"].items():
-        yield table, f"{_rows(rows)} removed{_back(found, table)}"
+        if rows or found["put_back"][table]:
+            yield table, f"{_rows(rows)} removed{_back(found, table)}"
     if found["reverted"]:
         yield "reverted", ", ".join(found["reverted"])
     yield from _left(found, found["skipped"])
@@ -119,8 +120,13 @@ def preview(found: dict[str, Any], where: str) -> str:
     lines = [f"{found['rollout']} on {where}: rollback {found['level']} {what}", *map(_cannot, found["obstacles"])]
     if found["stages"]:
         lines.append(_line("take back", ", ".join(found["stages"])))
+    if found["observe_s"]:
+        lines.append(_line("rows", f"{_rows(found['restored'])} to put back to what they were"))
+        lines.append(_line("observe", f"{found['observe_s'] / 60:g} min at each stage that it steps back to"))
+    lines += [_line("by others", f"{change}: a person is needed (exit code 9)") for change in found["conflicts"]]
     for table, rows in found["remove"].items():
-        lines.append(_line(table, f"{_rows(rows)} to remove{_back(found, table).replace(' put', ' to put')}"))
+        if rows or found["put_back"][table]:
+            lines.append(_line(table, f"{_rows(rows)} to remove{_back(found, table).replace(' put', ' to put')}"))
     lines += [_line("revert", f"{each['migration']}: {' '.join(each['statements'])}") for each in found["revert"]]
     skipped = [what for each in found["revert"] for what in each["skipped"]]
     lines += [_line(*row) for row in _left(found, skipped)]

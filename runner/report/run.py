@@ -90,12 +90,21 @@ def _steps(found: dict[str, Any]) -> Iterator[str]:
         shown = found["migrations"] if len(found["migrations"]) < 6 else [*found["migrations"][:2], "…"]  # noqa: PLR2004
         yield f"  {'migrations':<15} {len(found['migrations'])} applied: {', '.join(shown)}"
     for step, counts in found["seeds"].items():
-        noun = "rows" if step == "providers" else "entries"
-        done = [f"{counts[what]} {noun} {word}" for what, word in _WORDS.items() if counts[what]]
+        one, many = ("row", "rows") if step == "providers" else ("entry", "entries")
+        done = [
+            f"{counts[what]} {one if counts[what] == 1 else many} {word}"
+            for what, word in _WORDS.items()
+            if counts[what]
+        ]
         yield f"  {step:<15} {', '.join(done)}"
 
 
-_WORDS = {"add": "added", "change": "changed", "warm": "warmed again, they had expired", "leave": "left as they are"}
+_WORDS = {
+    "add": "added",
+    "change": "changed",
+    "warm": "warmed again after they had expired",
+    "leave": "left as they are",
+}
 
 
 def _did(stage: dict[str, Any]) -> str:

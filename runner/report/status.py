@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.config.model import DISABLED
-from runner.store import lock
+from runner.report import lock
+from runner.store.lock import holder
 from runner.store.tables import PORTFOLIO_RATIONALES
 
 if TYPE_CHECKING:
@@ -39,13 +40,12 @@ def facts(rollout: Rollout, backend: Backend | None, ledger: Ledger | None, now:
     standing = ledger.standing(rollout.name)
     passed = [entry.stage for entry in standing if entry.state == "passed"]
     run = ledger.latest_run(rollout.name)
-    holder = lock.holder(backend)
     found |= {
         "stage": passed[-1] if passed else DISABLED,
         "open": next((_entry(ledger, entry) for entry in standing if entry.state == "entered"), None),
         "migrations_applied": sum(row["state"] == "done" for row in ledger.migrations()),
         "run": _brief(run) if run else None,
-        "holder": {**holder._asdict(), "is_gone": holder.is_gone} if holder else None,
+        "holder": lock.facts(holder(backend), now),
         **_tables(backend, now),
     }
     return found
@@ -100,7 +100,7 @@ def text(found: dict[str, Any], where: str, command: str) -> str:
         rows.append(("providers", f"{count['declared']} rows, {count['active']} ACTIVE, {count['enabled']} enabled"))
     if found["caches"]:
         rows.append(("caches", f"{found['caches']['entries']} entries, {found['caches']['expired']} expired"))
-    rows += [("lock", _lock(found["holder"])), ("next", _next(found, command))]
+    rows += [("lock", lock.who(found["holder"]) if found["holder"] else "free"), ("next", _next(found, command))]
     return "\n".join([f"{found['rollout']} on {where}", *(f"  {name:<12}{value}" for name, value in rows)])
 
 
@@ -117,13 +117,6 @@ def _run(run: dict[str, Any] | None) -> str:
     return f"{run['id']} {run['state']}, target {run['target_stage']}" + (f": {why}" if why else "")
 
 
-def _lock(holder: dict[str, Any] | None) -> str:
-    if holder is None:
-        return "free"
-    gone = ", which is gone" if holder["is_gone"] else ""
-    return f"held by process {holder['pid']} on {holder['host'].partition('/')[0]} since {holder['held_since']}{gone}"
-
-
 _LEFT = {
     "undeclared": "stand that are declared no more",
     "newer": "were declared after the stage had been passed, and are not switched on",
@@ -131,7 +124,7 @@ _LEFT = {
 
 
 def _next(found: dict[str, Any], command: str) -> str:
-    if found["holder"] and not found["holder"]["is_gone"]:
+    if found["holder"] and found["holder"]["stands"]:
         return "a runner is at work"
     return _go_on(found["run"], command) or _refusal(found["next"], command) or _coming(found, command)
 
@@ -157,6 +150,7 @@ def _coming(found: dict[str, Any], command: str) -> str:
         return f"`{command}` goes on with this run"
     if coming["apply"] == "nothing":
         left = [f"{len(coming[what])} rows {words}" for what, words in _LEFT.items() if coming[what]]
-        return f"nothing; {', '.join(left)}" if left else "nothing: all is as declared"
+        return f"nothing; {', '.join(left)}" if left else "nothing: everything that is declared is applied"
     ahead = stages[stages.index(found["stage"]) + 1 :] if found["stage"] in stages else stages
-    return f"`{command}` goes on at {ahead[0]}" if ahead else f"`{command}` brings the database to what is declared"
+    verb = "begins" if run is None else "goes on"
+    return f"`{command}` {verb} at {ahead[0]}" if ahead else f"`{command}` brings the database to what is declared"

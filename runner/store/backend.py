@@ -91,6 +91,9 @@ class Backend(Protocol):
     def transaction(self) -> AbstractContextManager[None]:
         """Hold the write lock; commit at the end of the block, roll back on any exception."""
 
+    def one_moment(self) -> AbstractContextManager[None]:
+        """Outside of a transaction: let all that the block reads be of one moment; nobody waits for it."""
+
     def rolled_back(self) -> AbstractContextManager[None]:
         """Inside a transaction: take back everything the block did, always."""
 

@@ -364,37 +364,36 @@ def _still_ours(change: Change, claim: Claim) -> Row:
 
 def follow(backend: Backend, table: Table, written: Iterable[Change]) -> None:
     """
-    Tell every passage that still stands what seeds wrote to rows it had claimed.
+    Tell every passage that still stands what seeds wrote to rows it had claimed: that is how they are found now.
 
-    Undo then finds the seeds' value as its own and goes back over it, instead of taking it for somebody else's. Only
-    the newest passage that claimed a value is told: the older ones are undone after it, and find its `before`.
+    What is declared stays when a stage is taken back. A value that seeds have written is the stage's no more.
     """
-    by_key = {change.key: change for change in written}
+    by_key = {change.key: change.after for change in written}
     if not by_key:
         return
     patches = []
-    told: set[tuple[Key, str]] = set()
-    for stage_id, row_key, claimed_json, before_json, after_json in backend.stream(
+    for stage_id, row_key, *images in backend.stream(
         "SELECT c.stage_id, c.row_key, c.claimed_json, c.before_json, c.after_json FROM runner_changes c"
         " JOIN runner_stages s ON s.id = c.stage_id"
-        " WHERE s.state IN ('entered', 'passed') AND c.table_name = :table ORDER BY c.stage_id DESC",
+        " WHERE s.state IN ('entered', 'passed') AND c.table_name = :table",
         {"table": table.name},
     ):
-        change = by_key.get(tuple(json.loads(row_key)))
-        if change is None:
+        seeded = by_key.get(tuple(json.loads(row_key)))
+        if seeded is None:
             continue
-        before, after = read_back(before_json), read_back(after_json)
-        claimed = {*json.loads(claimed_json), *after}
-        news = {
-            name: value for name, value in change.after.items() if name in claimed and (change.key, name) not in told
-        }
-        if news:
-            told.update((change.key, name) for name in news)
-            first = {name: change.before[name] for name in news if name not in before}
-            images = {"before": canonical({**first, **before}), "after": canonical({**after, **news})}
-            patches.append({"stage_id": stage_id, "table": table.name, "key": row_key, **images})
+        found, before, after = map(read_back, images)
+        patches.append(
+            {
+                "stage_id": stage_id,
+                "table": table.name,
+                "key": row_key,
+                "claimed": canonical({name: seeded.get(name, value) for name, value in found.items()}),
+                "before": canonical({name: value for name, value in before.items() if name not in seeded}),
+                "after": canonical({name: value for name, value in after.items() if name not in seeded}),
+            }
+        )
     backend.execute_many(
-        "UPDATE runner_changes SET before_json = :before, after_json = :after"
+        "UPDATE runner_changes SET claimed_json = :claimed, before_json = :before, after_json = :after"
         " WHERE stage_id = :stage_id AND table_name = :table AND row_key = :key",
         patches,
     )

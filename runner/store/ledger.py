@@ -1,7 +1,8 @@
 """
 The runner's own tables: what was done, by which run, and what was measured.
 
-Every write here commits together with what it speaks of. Kept for ever, and the source of status, history and reports.
+Every write here commits together with what it speaks of. Kept for ever, but for details that are over and old, and
+the source of status, history and reports.
 """
 
 from __future__ import annotations
@@ -223,7 +224,11 @@ class Ledger:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.exists = "runner_meta" in backend.tables()
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Learn whether the tables are there: another runner may have made them, in a newer form even."""
+        self.exists = "runner_meta" in self._backend.tables()
         if self.exists:
             self._check_version()
 
@@ -528,6 +533,39 @@ class Ledger:
             {"stage_id": stage_id},
         ):
             yield tick, Sample(metric, tuple(json.loads(values)), count, subject, error)
+
+    def old_samples(self, rollout: str, before: str, most: int) -> list[int]:
+        """
+        Return the numbers of samples of *rollout* that were taken before that time, *most* of them at the most.
+
+        Only those of finished runs count, and of stages that no other run can go on with.
+        """
+        found = self._backend.stream(
+            "SELECT s.number FROM runner_stages e JOIN runner_runs r ON r.id = e.run_id"
+            " JOIN runner_samples s ON s.stage_id = e.id WHERE e.rollout = :rollout AND e.entered_at < :before"
+            " AND e.state <> 'entered' AND r.finished_at IS NOT NULL AND s.at < :before LIMIT :most",
+            {"rollout": rollout, "before": before, "most": most},
+        )
+        return [number for (number,) in found]
+
+    def remove_samples(self, numbers: Iterable[int]) -> int:
+        """Remove samples; return how many there were."""
+        rows = ({"number": number} for number in numbers)
+        return self._backend.execute_many("DELETE FROM runner_samples WHERE number = :number", rows)
+
+    def old_images(self, rollout: str, before: str) -> list[int]:
+        """Return the stages of *rollout* that were taken back before that time, and still have images of their rows."""
+        found = self._backend.stream(
+            "SELECT e.id FROM runner_stages e JOIN runner_runs r ON r.id = e.run_id"
+            " WHERE e.rollout = :rollout AND e.state = 'undone' AND e.undone_at < :before AND r.finished_at IS NOT NULL"
+            " AND EXISTS (SELECT 1 FROM runner_changes c WHERE c.stage_id = e.id)",
+            {"rollout": rollout, "before": before},
+        )
+        return [stage_id for (stage_id,) in found]
+
+    def remove_images(self, stage_id: int) -> int:
+        """Forget how the rows of a stage were, and what it wrote; return of how many rows."""
+        return self._backend.execute("DELETE FROM runner_changes WHERE stage_id = :id", {"id": stage_id})
 
     def record_verdicts(self, stage_id: int, verdicts: Iterable[Row], at: datetime) -> None:
         """Store how every threshold of a stage stands; each of *verdicts* has the columns of runner_verdicts."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PREFIX = "runner-rehearsal-"
-OWNER = ".owner"
-"""Who uses the folder holds this file. The system lets it go when the process ends, however it ends."""
+"""Who uses such a folder holds it. The system lets it go when the process ends, however it ends."""
+WHOLE_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @contextmanager
@@ -25,25 +25,35 @@ def scratch() -> Iterator[Path]:
     """Give an empty folder (0700) in the system's temporary one, and remove it with all that is in it."""
     _clear_away()
     try:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder, number = _make()
     except OSError as error:
         fix = "name a folder with room for a copy of the database: TMPDIR=/srv/tmp runner rehearse …"
         where = Where(tempfile.gettempdir())
         raise StepFailed(Problem(f"no temporary folder can be made: {error.strerror}", where, fix)) from error
-    number = os.open(folder / OWNER, os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        fcntl.flock(number, fcntl.LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(number)
 
 
+def _make() -> tuple[Path, int]:
+    """Make a folder and hold it. One that somebody cleared away before it was held is made again."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        with suppress(FileNotFoundError):
+            number = os.open(folder, WHOLE_FOLDER)
+            fcntl.flock(number, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, number
+            os.close(number)
+
+
 def _clear_away() -> None:
-    """Remove folders whose owner is gone."""
+    """Remove folders that nobody holds."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
-            number = os.open(folder / OWNER, os.O_RDWR)
+            number = os.open(folder, WHOLE_FOLDER)
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)

@@ -108,7 +108,9 @@ class Shelf:
         problems: list[Problem] = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                found.append(self.read(path.stem))
+                snapshot = self.read(path.stem)
+                self._check_size(snapshot)
+                found.append(snapshot)
             except RunnerError as failure:
                 problems += failure.problems
         return sorted(found, key=lambda each: (each.created_at, each.id), reverse=True), problems
@@ -144,17 +146,25 @@ class Shelf:
 
     def check(self, snapshot: Snapshot) -> None:
         """Read the tables of *snapshot* to the end; Mismatch where they are not as they were written."""
+        self._check_size(snapshot)
         path = self.copy_of(snapshot)
         try:
             with path.open("rb") as file:
-                size_bytes = os.fstat(file.fileno()).st_size
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise Mismatch(_damaged(snapshot, path, f"its file cannot be read: {error.strerror}")) from error
+        if f"sha256:{digest}" != snapshot.sha256:
+            raise Mismatch(_damaged(snapshot, path, "its file is not as it was written (SHA-256)"))
+
+    def _check_size(self, snapshot: Snapshot) -> None:
+        """Make sure that the file is there, and whole as far as that costs nothing to see."""
+        path = self.copy_of(snapshot)
+        try:
+            size_bytes = path.stat().st_size
         except OSError as error:
             raise Mismatch(_damaged(snapshot, path, f"its file cannot be read: {error.strerror}")) from error
         if size_bytes != snapshot.size_bytes:
             raise Mismatch(_damaged(snapshot, path, f"it has {size_bytes:,} bytes instead of {snapshot.size_bytes:,}"))
-        if f"sha256:{digest}" != snapshot.sha256:
-            raise Mismatch(_damaged(snapshot, path, "its file is not as it was written (SHA-256)"))
 
     def remove(self, snapshot_id: str) -> None:
         """Remove a snapshot, its manifest first: what is left after a kill is cleared away later."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from runner.errors import Problem, StatementFailed, StepFailed, Where
+from runner.errors import Busy, Problem, StatementFailed, StepFailed, Where
 from runner.store.tables import TABLES
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S = 5.0
 PATIENCE_S = 20.0
 """An application may write for so long before the runner gives up waiting for its turn."""
+SHORTEST_TURN_S = 0.0005
+LONGEST_TURN_S = 0.002
+"""It asks for its turn so often: at first at the pace of one commit, later at that of a few."""
 OURS_IN_A_TRANSACTION = (
     "ignore_check_constraints=OFF",
     "query_only=OFF",
@@ -70,8 +73,9 @@ class _Explained:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, sqlite3.Error):
-            advice = _advice(getattr(error, "sqlite_errorname", ""))
-            raise StepFailed(Problem(f"SQLite: {error}", self._where, advice)) from error
+            name = getattr(error, "sqlite_errorname", "")
+            failure = Busy if name.startswith("SQLITE_BUSY") else StepFailed
+            raise failure(Problem(f"SQLite: {error}", self._where, _advice(name))) from error
         if isinstance(error, OSError):
             advice = _advice("SQLITE_CANTOPEN")
             raise StepFailed(Problem(f"cannot open the database: {error.strerror}", self._where, advice)) from error
@@ -120,7 +124,24 @@ class SqliteBackend:
             self._conn.execute("PRAGMA foreign_keys=ON")
             self._conn.execute("PRAGMA synchronous=FULL")
             self._conn.execute("PRAGMA temp_store=MEMORY")
-            self._conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._look_inside(f"{path.absolute().as_uri()}?mode=rw")
+
+    def _look_inside(self, uri: str) -> None:
+        """
+        Read a little, so that what is wrong with the file is found now.
+
+        Where a process was killed in the middle of a commit, whoever reads first takes back what it had begun. A
+        connection that only reads cannot: one that may write does it, and writes nothing else.
+        """
+        look = "SELECT count(*) FROM sqlite_master"
+        try:
+            self._conn.execute(look).fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as writer:
+                writer.execute(look).fetchone()
+            self._conn.execute(look).fetchone()
 
     @cached_property
     def inspected(self) -> sqlite_utils.Database:
@@ -135,8 +156,7 @@ class SqliteBackend:
         begun = time.monotonic()
         try:
             yield
-            with self._explained:
-                self._conn.execute("COMMIT")
+            self._patiently("COMMIT")  # outside of WAL mode, one that reads keeps it waiting
             self.longest_transaction_s = max(self.longest_transaction_s, time.monotonic() - begun)
         except BaseException:
             self._schema = _Schema()
@@ -144,18 +164,41 @@ class SqliteBackend:
                 self._conn.execute("ROLLBACK")
             raise
 
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        self._conn.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._conn.in_transaction:
+                self._conn.execute("ROLLBACK")
+
     def _patiently(self, sql: str) -> None:
-        """Run what takes a lock of the whole file; wait for it in turns, between which signals are heard."""
-        give_up = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                self._conn.execute(sql)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
-                    with self._explained:
-                        raise
-            else:
-                return
+        """
+        Run what takes a lock of the whole file; wait for it in turns, between which signals are heard.
+
+        SQLite's own busy handler soon asks only ten times a second: an application that writes all the time lets the
+        file go for moments that are far shorter, and would keep the runner waiting for ever.
+        """
+        begun = time.monotonic()
+        self._conn.execute("PRAGMA busy_timeout=0")
+        try:
+            while self._is_busy(sql, begun + PATIENCE_S):
+                waited_s = time.monotonic() - begun
+                time.sleep(min(LONGEST_TURN_S, SHORTEST_TURN_S + waited_s / 100))
+        finally:
+            self._conn.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}")
+
+    def _is_busy(self, sql: str, give_up: float) -> bool:
+        """Run *sql*, and say whether others hold the file; raise where anything else is wrong, or it is too late."""
+        try:
+            self._conn.execute(sql)
+        except sqlite3.Error as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
+                with self._explained:
+                    raise
+            return True
+        return False
 
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
@@ -329,7 +372,7 @@ class SqliteBackend:
     def copy_to(self, url: str) -> None:
         target = path_of(url)
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with self._explained, closing(sqlite3.connect(target)) as copy:
+        with _Explained(target), closing(sqlite3.connect(target)) as copy:
             self._conn.backup(copy)
 
     def reader(self) -> SqliteBackend:
@@ -392,7 +435,7 @@ def _advice(errorname: str) -> str | None:
     for prefix, advice in {
         "SQLITE_BUSY": f"another process held the database for {PATIENCE_S:.0f} s; run the same command again",
         "SQLITE_FULL": "make room on the disk and run the same command again; nothing is half done",
-        "SQLITE_READONLY": "give this user the right to write the file and its folder",
+        "SQLITE_READONLY": "give this user the right to write the file, its -wal and -shm beside it, and its folder",
         "SQLITE_CANTOPEN": "check the path and the rights on its folder",
         "SQLITE_NOTADB": "the file is no SQLite database; name another one in the environment's `database`",
         "SQLITE_IOERR": "look at the disk, which may be full or broken, and run the same command again",

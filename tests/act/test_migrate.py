@@ -90,6 +90,7 @@ def test_after_it_was_corrected_it_is_applied(ledger, apply):
 
 def test_a_runner_that_lost_its_lease_applies_nothing(backend, ledger, clock, apply):
     before = backend.objects()
+    backend.execute("UPDATE runner_lock SET host = 'elsewhere'")
     clock.let_pass(LEASE_S)
     other = SqliteBackend(backend.path)
     Lock(other, clock).take()

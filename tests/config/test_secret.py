@@ -16,6 +16,10 @@ from runner.config.secret import masked, without_secrets
         ("${DRAFTKINGS_URL:-}", "${DRAFTKINGS_URL:-}"),
         ("https://${USER}:${PASSWORD}@odds.example/", "***"),
         ("https://odds.example:port/s3cret", "***"),
+        ("postgresql:///app?password=s3cret#s3cret", "postgresql:///app"),
+        ("postgresql://app:s3cret@one:1,two:2/app", "***"),
+        ("mysql:app:s3cret@host/app", "***"),
+        ("s3cret", "***"),
         ("", ""),
     ],
 )
@@ -37,7 +41,7 @@ def test_what_is_stored_of_a_config_holds_no_literal_secret():
     stored = without_secrets(declared)
 
     assert "s3cret" not in str(stored)
-    assert "https://u:***@h/***" == stored["providers"]["providers"][0]["endpoint"]
+    assert "https://h/***" == stored["providers"]["providers"][0]["endpoint"]
     assert {"X": "***", "Y": "${TOKEN}"} == stored["providers"]["providers"][0]["headers"]
     assert {"name": "b"} == stored["providers"]["providers"][1]
     assert "s3cret" in str(declared), "what was declared is left as it is"
@@ -52,7 +56,7 @@ def test_of_the_url_of_an_exit_criterion_no_more_than_the_host_is_stored():
     }
     stored = without_secrets(declared)["rollout"]["exit_criteria"]
 
-    assert {"api": {"kind": "http", "url": "https://u:***@h/***"}, "db": {"kind": "database"}} == stored["health"]
+    assert {"api": {"kind": "http", "url": "https://h/***"}, "db": {"kind": "database"}} == stored["health"]
     assert "s3cret" in str(declared), "what was declared is left as it is"
 
 
@@ -65,6 +69,7 @@ def test_of_the_url_of_an_exit_criterion_no_more_than_the_host_is_stored():
         ("${DRAFTKINGS_URL:-http://u:s3cret@h/}", "***"),
         ("${BASE}/odds?api_key=s3cret", "***"),
         ("https://odds.example/s3cret/{sport}", "https://odds.example/***"),
+        ("https://s3cret@odds.example:8443/", "https://odds.example:8443/***"),
     ],
 )
 def test_of_an_endpoint_no_more_than_the_host_is_stored(endpoint, shown):

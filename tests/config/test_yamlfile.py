@@ -215,5 +215,5 @@ def test_a_key_that_is_repeated_often_is_told_quickly():
     started = perf_counter()
     document = parse("a: 1\n" + "".join(f"k{n}: {{}}\n" for n in range(5_000)) + "a: 2\n" * 5_000, "f")
 
-    assert len(document.problems) == 5_000
+    assert len(document.problems) == 101
     assert perf_counter() - started < 5

@@ -122,3 +122,11 @@ def finished(tmp_path_factory):
     """The bundled rollout after its first run, with what that run said. Nobody writes to it."""
     project = make_project(tmp_path_factory.mktemp("finished"))
     return project, project.run("apply")
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory):
+    """The bundled rollout before its first stage. Nobody writes to it."""
+    project = make_project(tmp_path_factory.mktemp("seeded"))
+    assert 0 == project.run("apply", "--target-stage", "disabled").exit_code
+    return project

@@ -5,9 +5,9 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+from dataclasses import replace
 
 import pytest
-from conftest import Project, make_project
 from test_resume import figures, wait_for
 
 LEVELS = ("emergency", "standard", "gradual")
@@ -22,7 +22,7 @@ def roll_back(project, level, *options, **environ):
 
 def copy(project, folder):
     shutil.copytree(project.folder, folder, dirs_exist_ok=True)
-    return Project(folder)
+    return replace(project, folder=folder)
 
 
 def state(project):
@@ -46,14 +46,6 @@ def migration(project, number, up, down, name="more", options=""):
 def applied(tmp_path, finished):
     """The bundled rollout at its last stage, to be written to."""
     return copy(finished[0], tmp_path)
-
-
-@pytest.fixture(scope="session")
-def seeded(tmp_path_factory):
-    """The bundled rollout before its first stage. Nobody writes to it."""
-    project = make_project(tmp_path_factory.mktemp("seeded"))
-    assert 0 == project.run("apply", "--target-stage", "disabled").exit_code
-    return project
 
 
 @pytest.fixture
@@ -93,7 +85,7 @@ def test_after_a_level_apply_ends_as_a_first_one_does(applied, finished, level):
     first, again = figures(finished[0]), figures(applied)
     assert first.pop("stages") == again.pop("stages")[-4:]
     assert first == again
-    assert "all is as declared" in applied.run("apply").stdout
+    assert "everything that is declared is applied" in applied.run("apply").stdout
 
 
 def test_gradual_leaves_every_row_as_it_was_before_the_first_stage(tmp_path, seeded):
@@ -359,7 +351,7 @@ def test_a_stuck_rollback_that_is_aborted_leaves_everything_as_it_was(full, leve
     assert before == project.tables()
     assert "full_active" == state(project)["stage"]
     project.write(change, "ACTIVE")
-    assert "all is as declared" in project.run("apply").stdout
+    assert "everything that is declared is applied" in project.run("apply").stdout
     assert 0 == roll_back(project, level).exit_code
     assert expected == project.tables()
 
@@ -749,6 +741,24 @@ def test_a_killed_gradual_rollback_ends_as_one_that_was_never_killed(tmp_path, s
     )
     report = json.loads(project.run("history", "--json").stdout)
     assert ["rolled_back"] == [run["rollout_status"] for run in report.values() if run["level"]]
+
+
+def test_a_stage_that_was_observed_is_not_observed_again(applied):
+    script(
+        applied,
+        "CREATE TRIGGER t BEFORE UPDATE ON provider_states"
+        " WHEN EXISTS (SELECT 1 FROM runner_stages WHERE stage = 'full_active' AND state = 'undone')"
+        " BEGIN SELECT RAISE(ABORT, 'not now'); END;",
+    )
+    failed = roll_back(applied, "gradual")
+    assert (1, ["partial_active"]) == (failed.exit_code, [event["stage"] for event in failed.told("stage.observed")])
+    assert "SQLite: not now" in failed.stdout
+    script(applied, "DROP TRIGGER t;")
+
+    done = roll_back(applied, "gradual")
+
+    assert 0 == done.exit_code
+    assert ["shadow_mode", "dark_mode"] == [event["stage"] for event in done.told("stage.observed")]
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

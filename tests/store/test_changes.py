@@ -400,48 +400,46 @@ def test_an_older_passage_cannot_be_undone_under_a_newer_one(rows, passage):
     assert set(PORTFOLIO_RATIONALES.switched) == {conflict.column for conflict in conflicts}
 
 
-def test_after_seeds_rewrote_a_refreshed_row_both_passages_are_undone_exactly(rows, passage):
-    start, older = dump(rows), passage()
+def test_what_seeds_wrote_after_a_stage_stays_when_it_is_taken_back(rows, passage):
+    older = passage()
     refresh(older, A, "1")
-    middle, newer = dump(rows), passage()
+    newer = passage()
     refresh(newer, A, "2")
     with rows.transaction():
         seed.caches(rows, [entry("player:a", data={"props": 16}, confidence=0.5)], NOON).write("run-2")
-    assert rows.scalar("SELECT data_json FROM portfolio_rationales WHERE cache_key = 'player:a'") == '{"props":16}'
+    declared = dump(rows)
 
-    assert (1, []) == newer.undo()[:2]
-    assert middle == dump(rows)
+    assert (0, [], []) == newer.undo()
     mark_undone(rows, newer)
-    assert (1, []) == older.undo()[:2]
-    assert start == dump(rows)
+    assert (0, [], []) == older.undo()
+    assert declared == dump(rows)
 
 
-def test_seeds_are_told_to_the_newest_passage_that_wrote_the_value(rows, passage):
-    older, newer = passage(), passage()
-    refresh(older, A, "1")
-    refresh(older, B, "1")
+def test_what_seeds_left_alone_is_taken_back_beside_what_they_wrote(rows, passage):
+    newer = passage()
+    before = rows.scalar("SELECT expires_at FROM portfolio_rationales WHERE cache_key = 'player:a'")
     refresh(newer, A, "2")
 
-    follow(rows, PORTFOLIO_RATIONALES, [seeded(A, "3"), seeded(B, "4")])
+    follow(rows, PORTFOLIO_RATIONALES, [Change("portfolio_rationales", A, {"data_json": "2"}, {"data_json": "3"})])
+    rows.execute("UPDATE portfolio_rationales SET data_json = '3' WHERE cache_key = 'player:a'")
 
-    found = {
-        (row["stage_id"], row["row_key"]): json.loads(row["after_json"])["data_json"]
-        for row in rows.rows("SELECT * FROM runner_changes")
-    }
-    assert {(1, '["player:a"]'): "1", (1, '["player:b"]'): "4", (2, '["player:a"]'): "3"} == found
+    assert (1, [], []) == newer.undo()
+    assert [("3", before)] == list(
+        rows.stream("SELECT data_json, expires_at FROM portfolio_rationales WHERE cache_key = 'player:a'")
+    )
 
 
 def test_seeds_are_not_told_to_a_passage_that_was_undone(rows, passage):
     older, newer = passage(), passage()
     refresh(older, A, "1")
     refresh(newer, A, "2")
-    newer.undo()[:2]
+    newer.undo()
     mark_undone(rows, newer)
 
     follow(rows, PORTFOLIO_RATIONALES, [seeded(A, "3")])
 
     found = {row["stage_id"]: json.loads(row["after_json"]) for row in rows.rows("SELECT * FROM runner_changes")}
-    assert ("3", "2") == (found[1]["data_json"], found[2]["data_json"])
+    assert (None, "2") == (found[1].get("data_json"), found[2]["data_json"])
 
 
 def test_seeds_are_told_only_of_columns_that_the_passage_claimed(rows, changes):
@@ -450,7 +448,9 @@ def test_seeds_are_told_only_of_columns_that_the_passage_claimed(rows, changes):
 
     follow(rows, PROVIDER_STATES, [Change("provider_states", MLB, before, {"last_error": "x", "timeout_seconds": 31})])
 
-    assert ({"status": "INACTIVE", "last_error": None}, {"status": "ACTIVE", "last_error": "x"}) == stored(rows)
+    assert ({"status": "INACTIVE"}, {"status": "ACTIVE"}) == stored(rows)
+    assert "x" == changes.claimed(PROVIDER_STATES)[MLB].found.get("last_error", "x")
+    assert "timeout_seconds" not in changes.claimed(PROVIDER_STATES)[MLB].found
     assert ({}, {}) == stored(rows, NBA)
 
 

@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,7 +14,7 @@ import pytest
 from ground import NOON
 
 from runner.config.model import Migration, Statement
-from runner.errors import StatementFailed, StepFailed
+from runner.errors import Busy, StatementFailed, StepFailed
 from runner.store import sqlite
 from runner.store.connect import exists, open_backend
 from runner.store.sqlite import SqliteBackend, path_of
@@ -240,12 +241,85 @@ def test_a_folder_instead_of_a_file_is_told(tmp_path):
     assert str(tmp_path) == problem(caught).where.file
 
 
-def test_a_database_that_is_held_too_long_is_told(numbers, monkeypatch):
+def test_what_is_read_in_one_moment_is_of_one_moment(numbers, other):
+    with closing(SqliteBackend(numbers.path, read_only=True)) as reader:
+        with reader.one_moment():
+            before = reader.scalar("SELECT count(*) FROM numbers")
+            other.execute("INSERT INTO numbers (n) VALUES (1)")
+
+            assert before == reader.scalar("SELECT count(*) FROM numbers")
+
+        assert before + 1 == reader.scalar("SELECT count(*) FROM numbers")
+
+
+def test_one_moment_keeps_nobody_from_writing_and_writes_nothing(numbers, other):
+    with numbers.one_moment():
+        numbers.load("few", {"n": "INTEGER"}, [(1,)])
+        other.execute("PRAGMA busy_timeout=0")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO numbers (n) VALUES (1)")
+        other.execute("COMMIT")
+
+        assert 1 == numbers.scalar("SELECT count(*) FROM few")
+
+    with numbers.transaction():
+        numbers.execute("INSERT INTO numbers (n) VALUES (2)")
+
+
+WRITE_ALL_THE_TIME = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+while True:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO numbers DEFAULT VALUES")
+    connection.execute("COMMIT")
+"""
+
+
+def test_one_that_writes_all_the_time_lets_others_have_their_turn(numbers):
+    """SQLite's own busy handler waited until the other one had ended."""
+    command = [sys.executable, "-c", WRITE_ALL_THE_TIME, str(numbers.path)]
+    with subprocess.Popen(command) as writer:
+        try:
+            while not written(numbers):
+                time.sleep(0.01)
+            waits_s = []
+            for _ in range(20):
+                begun = time.monotonic()
+                with numbers.transaction():
+                    waits_s.append(time.monotonic() - begun)
+                time.sleep(0.01)
+        finally:
+            writer.kill()
+
+    assert max(waits_s) < 3
+
+
+def test_a_commit_waits_for_readers_of_a_database_without_a_log(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.01)
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as made:
+        made.execute("CREATE TABLE numbers (n)")
+    reader = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM numbers").fetchall()
+    ends = threading.Timer(0.3, reader.rollback)
+    with closing(SqliteBackend(path)) as backend:
+        ends.start()
+        with backend.transaction():
+            backend.execute("INSERT INTO numbers VALUES (1)")
+
+        assert 1 == backend.scalar("SELECT count(*) FROM numbers")
+    ends.join()
+    reader.close()
+
+
+def test_a_database_that_is_held_too_long_is_told(numbers, monkeypatch):
+    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.05)
     with (
         closing(SqliteBackend(numbers.path)) as late,
         numbers.transaction(),
-        pytest.raises(StepFailed) as caught,
+        pytest.raises(Busy) as caught,
         late.transaction(),
     ):
         pass
@@ -293,7 +367,8 @@ def test_a_file_of_somebody_else_is_told(open_folder):
         check=False,
     )
 
-    assert "give this user the right to write the file and its folder" == done.stderr.strip()
+    advice = "give this user the right to write the file, its -wal and -shm beside it, and its folder"
+    assert advice == done.stderr.strip()
 
 
 def test_a_reader_sees_what_was_committed_and_cannot_write(numbers):

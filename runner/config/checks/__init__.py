@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.config.checks import caches, criteria, limits, metrics, providers, selectors, stages, stand_in
+from runner.config.document import not_too_many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def cross_check(declared: Declared) -> Iterator[Problem]:
     """Yield every problem that shows only when keys and files are seen together; the same problem once."""
     seen = set()
     for check in CHECKS:
-        for problem in check.problems(declared):
+        for problem in not_too_many(check.problems(declared)):
             if problem not in seen:
                 seen.add(problem)
                 yield problem

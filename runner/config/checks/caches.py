@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from runner.config.node import Node
     from runner.errors import Problem
 
+MOST_LOOKUPS = 1_000_000
+
 
 def problems(declared: Declared) -> Iterator[Problem]:
     """Yield what is wrong with caches.yaml."""
@@ -21,6 +23,10 @@ def problems(declared: Declared) -> Iterator[Problem]:
     for _, entries in types:
         yield from whole_seconds(entries["ttl"])
     yield from _doubled_keys([kind["entries"] for _, kind in types])
+    count = declared.lookup_count or 0
+    if count > MOST_LOOKUPS:
+        what = f"{count:,} look-ups are replayed at every tick, more than {MOST_LOOKUPS:,}"
+        yield declared.caches["lookups"].problem(what, "record a smaller sample")
 
 
 def _doubled_keys(lists: list[Node]) -> Iterator[Problem]:

@@ -10,11 +10,13 @@ from runner.config.node import doubled
 from runner.config.wording import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from runner.config.checks.declared import Declared
     from runner.config.node import Node
     from runner.errors import Problem
+
+MOST_ROWS = 1_000_000
 
 
 def problems(declared: Declared) -> Iterator[Problem]:
@@ -24,11 +26,22 @@ def problems(declared: Declared) -> Iterator[Problem]:
         yield name.problem(f"the provider {name.value} is there twice, first in line {first.where.line}", "keep one")
     for sport, _ in doubled(declared.providers["sports"].each()):
         yield sport.problem(f"the sport {sport.value} is there twice", "keep one")
+    sports = None if declared.sports is None else dict.fromkeys(declared.sports)
     for provider in providers:
-        yield from _sports(provider, declared)
+        yield from _sports(provider, sports)
         yield from _endpoint(provider["endpoint"])
         for key in ("poll_interval", "timeout"):
             yield from whole_seconds(provider[key])
+    yield from _rows(declared)
+
+
+def _rows(declared: Declared) -> Iterator[Problem]:
+    """Yield that the rows are so many that nobody can mean it."""
+    served = declared.served or ()
+    rows = sum(len(provider.sports) for provider in served)
+    if rows > MOST_ROWS:
+        what = f"{len(served):,} providers with their sports are {rows:,} rows, more than {MOST_ROWS:,}"
+        yield declared.providers["providers"].problem(what, "let providers serve fewer sports")
 
 
 def whole_seconds(duration: Node) -> Iterator[Problem]:
@@ -39,8 +52,7 @@ def whole_seconds(duration: Node) -> Iterator[Problem]:
         yield duration.problem(what, f"write {max(1, round(length_s))}s")
 
 
-def _sports(provider: Node, declared: Declared) -> Iterator[Problem]:
-    known = declared.sports
+def _sports(provider: Node, known: Collection[str] | None) -> Iterator[Problem]:
     for sport in provider["sports"].each():
         if known is not None and sport.value not in known:
             yield sport.problem(f"no sport is called {sport.shown}", choose(sport.value, known))

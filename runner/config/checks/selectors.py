@@ -28,7 +28,9 @@ def problems(declared: Declared) -> Iterator[Problem]:
 
 def selected(selector: Any, served: tuple[Served, ...]) -> list[Served]:
     """Return the providers that meet every condition of *selector*, with those of their sports that do."""
-    conditions = {} if selector == ALL else selector
+    conditions = {} if selector == ALL else {**selector}
+    for several in {"providers", "sports"} & conditions.keys():
+        conditions[several] = frozenset(conditions[several])
     found = []
     for provider in served:
         sports = tuple(sport for sport in provider.sports if sport in conditions.get("sports", provider.sports))
@@ -63,6 +65,7 @@ def _provider_problems(selector: Node, declared: Declared) -> Iterator[Problem]:
 
 
 def _unknown(names: Node, kind: str, known: Collection[str] | None) -> Iterator[Problem]:
+    names_known = frozenset(known or ())
     for name in names.each():
-        if known is not None and name.value not in known:
+        if known is not None and name.value not in names_known:
             yield name.problem(f"no {kind} is called {name.shown}", choose(name.value, known))
