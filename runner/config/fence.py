@@ -19,7 +19,10 @@ def project_of(config: Path) -> Path:
 
     That is the nearest folder above it that git knows (it holds `.git`); without one, the folder above its own.
     """
-    folder = Path(os.path.realpath(config.parent))
+    try:
+        folder = Path(os.path.realpath(config.parent))
+    except ValueError:  # a NUL, say: whoever opens it says so
+        return config.parent
     return next((above for above in (folder, *folder.parents) if os.path.lexists(above / ".git")), folder.parent)
 
 

@@ -12,8 +12,7 @@ from array import array
 from bisect import bisect_left, insort
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
-from math import ceil, inf, isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 from runner.config.model import Policy, Statistic
@@ -30,6 +29,10 @@ WINDOW = 10_000
 A percentile is exact over the latest so many values. Memory stays flat however long the stage is: 160 kB at the most
 for each threshold and subject. A stage that gives fewer values is judged by all of them.
 """
+
+
+UNIT = 1 << 1074
+"""Every number is a whole number of 1 / UNIT: what is added up in those is exact."""
 
 
 class Verdict(StrEnum):
@@ -58,10 +61,10 @@ class Effect(StrEnum):
 
 class Tally:
     """
-    What a stage has seen of one metric and subject, ready to give its statistic at any time.
+    What a stage has seen of one metric and subject. `value` is the statistic so far, None where there is no number yet.
 
     Takes the samples tick by tick; needs constant memory. How the values are spread over ticks makes no difference to
-    the statistic, but for `last`.
+    the statistic, but for `last`: sums are exact, and rounded once.
     """
 
     def __init__(self, statistic: Statistic) -> None:
@@ -70,7 +73,8 @@ class Tally:
         self.error: str | None = None
         self.note: str | None = None
         self.missing = True
-        self._total = Fraction(0)
+        self.value: float | None = None
+        self._total = 0
         self._numbers = 0
         self._low = float("inf")
         self._high = float("-inf")
@@ -98,27 +102,28 @@ class Tally:
         self.count += sum(sample.observations for sample in whole)
         if numbers:
             self._take(numbers)
+        self.value = self._statistic()
 
     def _take(self, numbers: list[float]) -> None:
-        self._total += sum(map(Fraction, numbers), Fraction(0))
         self._numbers += len(numbers)
-        self._low = min(self._low, *numbers)
-        self._high = max(self._high, *numbers)
         self._last = numbers[-1]
         if self.statistic in PERCENTILE:
             self._remember(numbers)
+        elif self.statistic in {Statistic.SUM, Statistic.MEAN}:
+            self._total += sum(map(_units, numbers))
+        else:
+            self._low = min(self._low, *numbers)
+            self._high = max(self._high, *numbers)
 
-    @property
-    def value(self) -> float | None:
-        """The statistic so far; None where no number has been seen."""
+    def _statistic(self) -> float | None:
         if not self._numbers:
             return None
         if self.statistic in PERCENTILE:
-            return self._sorted[ceil(PERCENTILE[self.statistic] / 100 * len(self._sorted)) - 1]
+            return self._sorted[-(-PERCENTILE[self.statistic] * len(self._sorted) // 100) - 1]
         if self.statistic is Statistic.SUM:
-            return _rounded(self._total)
+            return _ratio(self._total, UNIT)
         if self.statistic is Statistic.MEAN:
-            return _rounded(self._total / self._numbers)
+            return _ratio(self._total, UNIT * self._numbers)
         return {Statistic.MIN: self._low, Statistic.MAX: self._high, Statistic.LAST: self._last}[self.statistic]
 
     def _remember(self, numbers: Iterable[float]) -> None:
@@ -292,9 +297,15 @@ def _number(value: float, *limits: float | None) -> str:
     return next((text for text in texts if value in limits or float(text) not in limits), repr(value))
 
 
-def _rounded(exact: Fraction) -> float:
-    """Return the number nearest to *exact*; one that is too large for any is infinite."""
+def _units(number: float) -> int:
+    """Return *number* in `UNIT`ths, exactly."""
+    top, bottom = number.as_integer_ratio()
+    return top * (UNIT // bottom)
+
+
+def _ratio(top: int, bottom: int) -> float:
+    """Return the number nearest to the exact ratio; one that is too large for any is infinite."""
     try:
-        return float(exact)
+        return top / bottom
     except OverflowError:
-        return inf if exact > 0 else -inf
+        return inf if top > 0 else -inf

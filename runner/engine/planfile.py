@@ -6,7 +6,6 @@ It holds what it was made of (config, migrations, database, place in the ledger)
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -18,7 +17,7 @@ from runner.config.secret import masked
 from runner.decide.diff import differences
 from runner.errors import Mismatch, Problem, StepFailed, Where
 from runner.store.connect import location
-from runner.store.digest import canonical, of_text
+from runner.store.digest import canonical, from_file, of_text
 from runner.store.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -231,18 +230,33 @@ def canonical_in_order(data: dict[str, Any]) -> str:
 
 def read(path: Path) -> Saved:
     """Return the plan at *path*; Mismatch where it is damaged, was edited, or is of a form that is not known."""
+    where = Where(str(path))
     try:
-        data = json.loads(path.read_bytes())
+        data = from_file(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise Mismatch(Problem(f"the plan cannot be read: {error}", Where(str(path)), _NEW)) from error
-    if data["runner_plan"] != FORM:
-        what = f"the plan has form {data['runner_plan']}, this runner knows form {FORM}"
-        raise Mismatch(Problem(what, Where(str(path)), _NEW))
+        raise Mismatch(Problem(f"the plan cannot be read: {error}", where, _NEW)) from error
+    if data.get("runner_plan") != FORM:
+        what = f"the plan has form {data.get('runner_plan')}, this runner knows form {FORM}"
+        raise Mismatch(Problem(what, where, _NEW))
     checksum = data.pop("checksum", None)
-    if checksum != of_text(canonical(data)):
+    if checksum != of_text(canonical(data)) or not _has_form(data):
         what = "the plan is not as it was written: its checksum is another"
-        raise Mismatch(Problem(what, Where(str(path)), _NEW))
+        raise Mismatch(Problem(what, where, _NEW))
     return Saved(path, data)
+
+
+def _has_form(data: dict[str, Any]) -> bool:
+    """Say whether everything is in *data* that is asked of a plan."""
+    try:
+        inputs = data["inputs"]
+        texts = [data["config"], data["environment"], inputs["runner"], inputs["digest"], inputs["database"]]
+        texts += [] if data["target_stage"] is None else [data["target_stage"]]
+        _essence(data["plan"])
+        return all(isinstance(text, str) for text in texts) and all(
+            isinstance(value, dict) for value in (inputs["migrations"], inputs["declared"], data["position"])
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return False
 
 
 _NEW = "make a new one: runner plan --out"

@@ -59,7 +59,7 @@ def main(file: str, seconds: str, *paths: str) -> None:
     signal.setitimer(signal.ITIMER_REAL, float(seconds))  # its default is to end the process, even one that loops
     sys.path.append(str(Path.cwd()))  # last, so that no file that lies there stands in for a module
     found = json.dumps({path: look_at(path) for path in paths})
-    with open(int(file), "w", encoding="utf-8") as said:
+    with os.fdopen(int(file), "w", encoding="utf-8") as said:
         said.write(found)
     os._exit(0)
 

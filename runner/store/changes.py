@@ -288,9 +288,13 @@ class Changes:
         *restored* are the columns that newer stages put back before, by table and key; this one's are added to it.
         """
         older = tuple(older)
+        there = self._backend.tables()
         conflicts: list[Conflict] = []
         for table in TABLES:
             claims = self._claims(table.name)
+            if table.name not in there:
+                conflicts += _judge(table, claims, {}, {}).conflicts
+                continue
             taken = self._taken(table, claims)
             claims = {key: claim for key, claim in claims.items() if key not in taken}
             if claims:

@@ -43,4 +43,27 @@ def of_rows(rows: Iterable[Any]) -> str:
 
 def of_text(text: str) -> str:
     """Return `sha256:` and the digest of *text* in UTF-8."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+DEEPEST = 100
+
+
+def from_file(raw: bytes) -> dict[str, Any]:
+    """Return the JSON object that a file holds; ValueError, which says why, where there is none, or none of ours."""
+    try:
+        found = json.loads(raw)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004  what is wrong is the file, not a call
+    layer: list[Any] = [found]
+    for _ in range(DEEPEST):
+        layer = [inner for value in layer for inner in _inside(value)]
+        if not layer:
+            return found
+    raise ValueError("it is nested too deep")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

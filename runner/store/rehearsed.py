@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import Mismatch, Problem, StepFailed, Where
 from runner.store.connect import state_folder
-from runner.store.digest import canonical, of_text
+from runner.store.digest import canonical, from_file, of_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def found(rollout: Rollout) -> Shown | None:
     """Return the last rehearsal of just this *rollout*; None where there is none, or its file was changed."""
     try:
-        said = json.loads(_path(rollout).read_text("utf-8"))
+        said = from_file(_path(rollout).read_bytes())
         checksum = said.pop("checksum")
         if checksum != of_text(canonical(said)) or said["subject"] != subject(rollout) or said["version"] != FORM:
             return None

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import Mismatch, Problem, RunnerError, StepFailed, Where
-from runner.store.digest import canonical, of_text
+from runner.store.digest import canonical, from_file, of_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,10 +123,10 @@ class Shelf:
         """Return what the manifest of a snapshot says; Mismatch where it was damaged, or is of a newer form."""
         path = self._manifest(snapshot_id)
         try:
-            said = json.loads(path.read_text("utf-8"))
+            said = from_file(path.read_bytes())
             checksum = said.pop("checksum", None)
             version = said.pop("version")
-        except (ValueError, OSError, TypeError, AttributeError, KeyError) as error:
+        except (ValueError, OSError, KeyError) as error:
             raise Mismatch(
                 Problem(f"the manifest of snapshot {snapshot_id} cannot be read", Where(str(path)), DAMAGED)
             ) from error
@@ -139,7 +139,8 @@ class Shelf:
                     "use that version of runner, or a newer one",
                 )
             )
-        if checksum != of_text(canonical({"version": version, **said})) or said.get("id") != snapshot_id:
+        is_whole = checksum == of_text(canonical({"version": version, **said})) and _has_form(said)
+        if not is_whole or said["id"] != snapshot_id:
             what = f"snapshot {snapshot_id} is damaged: its manifest is not as it was written"
             raise Mismatch(Problem(what, Where(str(path)), DAMAGED))
         return Snapshot(**said)
@@ -219,6 +220,19 @@ ADVICE = (
     "make room, or name a folder that can be written to (`snapshots: {folder: …}`), and run the same command again;"
     " nothing was changed. A run goes without one where it says `snapshots: {before_run: false}`"
 )
+
+
+def _has_form(said: dict[str, Any]) -> bool:
+    """Say whether *said* has every field of a Snapshot, of its kind, and no other."""
+    if said.keys() != set(Snapshot._fields):
+        return False
+    kinds = {"is_automatic": bool, "size_bytes": int, "tables": dict}
+    tables = said["tables"]
+    return (
+        all(isinstance(value, kinds.get(name, str)) for name, value in said.items())
+        and all(isinstance(count, int) for count in tables.values())
+        and said["ledger_version"].isdecimal()
+    )
 
 
 def _damaged(snapshot: Snapshot, path: Path, why: str) -> Problem:

@@ -121,10 +121,10 @@ class SqliteBackend:
             )
             if new:
                 self._patiently("PRAGMA journal_mode=WAL")
+            self._look_inside(f"{path.absolute().as_uri()}?mode=rw")
             self._conn.execute("PRAGMA foreign_keys=ON")
             self._conn.execute("PRAGMA synchronous=FULL")
             self._conn.execute("PRAGMA temp_store=MEMORY")
-            self._look_inside(f"{path.absolute().as_uri()}?mode=rw")
 
     def _look_inside(self, uri: str) -> None:
         """

@@ -326,11 +326,9 @@ def test_a_value_of_a_stage_that_others_changed_needs_a_person(full, level):
     assert "status is 'MAINTENANCE', was 'ERROR', and the stage had written 'ACTIVE'" in stuck.stdout
     assert (level == "gradual") == (before != project.tables())
     assert 1 == len(stuck.told("run.stuck"))
-    assert {7} == {
-        project.run("apply").exit_code,
-        roll_back(project, "gradual" if level != "gradual" else "standard").exit_code,
-    }
-    assert f"runner rollback --level {level}" in project.run("apply").stdout
+    refused = [project.run("apply"), *(roll_back(project, lesser) for lesser in LEVELS[LEVELS.index(level) + 1 :])]
+    assert {7} == {each.exit_code for each in refused}, "only one that goes further may take its place"
+    assert all(f"runner rollback --level {level}" in each.stdout for each in refused)
 
     project.write(change, "ERROR")
     assert 0 == roll_back(project, level).exit_code
@@ -690,6 +688,22 @@ def test_a_run_in_the_middle_of_a_stage_is_ended_and_taken_back(fresh, level):
     ][-2:]
 
 
+def test_a_level_that_goes_further_takes_the_place_of_one_that_is_cut_off_or_stuck(full):
+    project, expected = full
+    cut_off(project, "gradual", "tick.recorded")
+    project.write(f"UPDATE provider_states SET poll_interval_seconds = 9 WHERE {OWN}")
+    assert 9 == roll_back(project, "standard").exit_code
+    project.write(f"UPDATE provider_states SET poll_interval_seconds = 7 WHERE {OWN}")
+
+    done = roll_back(project, "emergency")
+
+    assert 0 == done.exit_code, done.stdout
+    assert expected == project.tables()
+    assert ["aborted", "aborted", "rolled_back"] == [
+        run["rollout_status"] for run in json.loads(project.run("history", "--json").stdout).values()
+    ][-3:]
+
+
 def test_a_run_that_holds_or_is_stuck_is_ended_too(fresh):
     before = fresh.tables()
     fresh.run("apply", "--target-stage", "partial_active")
@@ -813,7 +827,8 @@ def test_an_open_stage_outlives_a_rollback_at_once_that_was_stuck_and_aborted(fr
 
     assert "partial_active" == state(fresh)["open"]["stage"]
     assert 0 == fresh.run("apply").exit_code
-    assert figures(finished[0]) == figures(fresh)
+    assert figures(finished[0])["stages"] == figures(fresh)["stages"]
+    assert (28, 28) == fresh.on()
 
 
 def test_a_table_that_somebody_dropped_is_no_dead_end(fresh):

@@ -279,6 +279,7 @@ def test_of_a_table_that_is_gone_every_row_is(rows, changes):
     rows.execute("DROP TABLE provider_states")
 
     assert Undone(0, [], []) == changes.undo(without={"provider_states": KEYS})
+    assert [MLB] == [conflict.key for conflict in changes.foresee_undo((), {})]
     found = changes.undo()
 
     assert ["provider_states draftkings/MLB is gone"] == [str(conflict) for conflict in found.conflicts]
