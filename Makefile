@@ -4,13 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: apply test check docs lock wheel bench soak clean
+.PHONY: apply test test-all check docs lock wheel bench soak fuzz clean
 
 apply: $(READY)  ## carry the bundled rollout to full_active
 	$(BIN)/runner apply config/rollout.yaml
 
-test: check  ## ruff, mypy --strict and the tests
-	$(BIN)/pytest
+test: check  ## ruff, mypy --strict and the tests; of the kill matrix a twelfth, every day another one
+	$(BIN)/pytest -n auto
+
+test-all: check  ## the same with the whole kill matrix
+	RUNNER_KILL_PART=all $(BIN)/pytest
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -33,6 +36,14 @@ bench: $(READY)
 soak: $(READY)  ## 100,000 ticks, and 20 minutes by the real clock: about 50 minutes in all
 	$(BIN)/python -m bench soak
 	$(BIN)/python -m bench soak --real 20m
+
+FUZZ_S ?= 60
+TARGETS ?= config yaml migration statements duration substitution drop faults address plan manifest rehearsal
+fuzz: $(READY)  ## throw what covers new code at each reader for FUZZ_S seconds; needs a Python that atheris has a wheel for
+	$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --target build/atheris atheris==3.0.0
+	for target in $(TARGETS); do \
+		PYTHONPATH=build/atheris $(BIN)/python tests/config/fuzz.py $$target -max_total_time=$(FUZZ_S) || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import migrations, scale, snapshot, soak, start, ticks
+from bench import migrations, runners, scale, snapshot, soak, start, ticks
 
 if TYPE_CHECKING:
     from bench.pairs import Line
@@ -25,6 +25,7 @@ TOPICS = {
     "migrations": migrations.measure,
     "ticks": ticks.measure,
     "snapshot": snapshot.measure,
+    "runners": runners.measure,
 }
 
 

@@ -8,6 +8,7 @@ anything that takes an `Event`.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from runner.clock import timestamp
@@ -121,7 +122,7 @@ def json_lines(stream: Any) -> Sink:
 
     log = structlog.wrap_logger(
         structlog.WriteLogger(stream),
-        processors=[_head_first, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)],
+        processors=[_head_first, structlog.processors.JSONRenderer(ensure_ascii=False, default=str), _visible],
         wrapper_class=structlog.BoundLogger,
     )
 
@@ -135,3 +136,9 @@ def _head_first(_: Any, __: str, line: MutableMapping[str, Any]) -> dict[str, An
     """Put what every line has before what only some have."""
     head = {name: line.pop(name) for name in ("timestamp", "level", "event")}
     return {**head, **line}
+
+
+def _visible(_: Any, __: str, line: Any) -> str:
+    """Escape what JSON leaves as it is, and a terminal that shows the log would obey."""
+    text = str(line)
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)

@@ -46,3 +46,13 @@ def database(backend, ledger):
         for migration in bundled_migrations():
             backend.run(migration, migration.up)
     return backend
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what came of the kill matrix, wherever its tests ran."""
+    reports = (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed"))
+    lines = [text for report in reports for name, text in report.user_properties if name == "kill matrix"]
+    if lines:
+        terminalreporter.section("kill matrix")
+        for line in lines:
+            terminalreporter.line(line)

@@ -7,8 +7,8 @@ from bench import soak
 TICKS = 2_000
 
 
-def test_memory_open_files_and_the_cost_of_a_tick_stay_what_they_are_and_the_ledger_grows_in_a_line(tmp_path):
-    path = soak.config(tmp_path, TICKS, activate="{providers: [stub]}")
+def test_with_the_ticks_neither_memory_nor_open_files_nor_their_cost_grow_and_the_ledger_in_a_line(tmp_path):
+    path = soak.config(tmp_path, TICKS, soak.FEW)
 
     readings = soak.run_ahead(path, FakeClock(), TICKS)
 

@@ -25,7 +25,7 @@ from runner.config.secret import without_secrets
 from runner.config.shape import check_shape
 from runner.config.sqlfile import InvalidMigration, duplicate_versions, migration_files, read_migration
 from runner.config.substitute import substituted
-from runner.config.wording import choose, plain
+from runner.config.wording import choose, plain, visible
 from runner.config.yamlfile import read
 from runner.errors import InvalidConfig, Problem, in_file_order
 
@@ -139,7 +139,7 @@ def _beside(path: Path, rollout: Document, key: str, environ: Mapping[str, str],
 
 
 def _outside(named: Node, what: str, fence: Path) -> Problem:
-    return named.problem(f"{what} is outside of the project {plain(shown_path(fence))}: {named.shown}", FIX)
+    return named.problem(f"{what} is outside of the project {visible(shown_path(fence))}: {named.shown}", FIX)
 
 
 def _unknown_environment(rollout: Document, environment: str | None) -> list[Problem]:
@@ -200,7 +200,7 @@ def _migrations(path: Path, rollout: Document, engine: str | None, fence: Path |
     problems = list(duplicate_versions(named_paths))
     for file, name in named_paths:
         if fence is not None and file.is_symlink() and leads_out(file, fence):
-            what = f"the migration {plain(name)} is a link that leads out of the project {plain(shown_path(fence))}"
+            what = f"the migration {plain(name)} is a link that leads out of the project {visible(shown_path(fence))}"
             problems.append(named.problem(what, FIX))
             continue
         try:

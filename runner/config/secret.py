@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from urllib.parse import SplitResult
 
 HIDDEN = "***"
 ADDRESSES = frozenset({"database", "endpoint", "url"})
@@ -33,7 +34,12 @@ def masked(url: str) -> str:
         found = re.match(r"[\w.+-]+:///[^?#]*", url)
         return found[0] if found else url and HIDDEN
     name = f"{parts.username}:{HIDDEN}@" if parts.password else f"{parts.username}@" if parts.username else ""
-    return urlunsplit((parts.scheme, f"{name}{parts.hostname or ''}{port}", parts.path, "", ""))
+    return urlunsplit((parts.scheme, f"{name}{_host(parts)}{port}", parts.path, "", ""))
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    return f"[{host}]" if ":" in host else host
 
 
 def without_secrets(declared: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +79,12 @@ def _endpoint(url: str) -> str:
     """Return the variable that *url* is, or its host: tokens stand in front of it, in paths, queries and defaults."""
     if not url or variable(url):
         return url
-    parts = urlsplit(masked(url)) if "${" not in url else None
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{HIDDEN}" if parts and parts.netloc else HIDDEN
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return HIDDEN
+    return f"{parts.scheme}://{_host(parts)}{port}/{HIDDEN}" if parts.hostname and "${" not in url else HIDDEN
 
 
 def variable(text: str) -> str | None:

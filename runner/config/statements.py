@@ -14,7 +14,8 @@ from runner.config.model import Statement
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_BLANK = r"(?>[ \t\r\n\f]|--[^\n]*+|/\*(?s:.*?)(?:\*/|\Z))"
+BLANKS = " \t\r\n\f"
+_BLANK = rf"(?>[{BLANKS}]|--[^\n]*+|/\*(?s:.*?)(?:\*/|\Z))"
 _NO_MORE = r"(?![A-Za-z0-9_$\x80-\U0010ffff])"
 _SPACE = re.compile(rf"(?:{_BLANK}|;)*")
 _QUOTED_OR_END = re.compile(
@@ -51,7 +52,7 @@ def split(sql: str, line: int = 1) -> Iterator[Statement]:
             continue
         line += sql.count("\n", counted, begin)
         counted = begin
-        yield Statement(sql[begin:end].rstrip(), line)
+        yield Statement(sql[begin:end].rstrip(BLANKS), line)
         begin = _code(sql, end)
 
 

@@ -298,7 +298,7 @@ def _number(value: float, *limits: float | None) -> str:
 
 
 def _units(number: float) -> int:
-    """Return *number* in `UNIT`ths, exactly."""
+    """Return of how many 1 / UNIT *number* is, exactly."""
     top, bottom = number.as_integer_ratio()
     return top * (UNIT // bottom)
 

@@ -43,8 +43,8 @@ class Assessment(NamedTuple):
 
     `stages` are taken back, newest first; `remove` are the rows by table that the rollout made, `put_back` those that
     it found and wrote over. `reverting` are the migrations whose down sections run, newest first; `staying` those that
-    stay applied, for the tables that are `kept`. With an obstacle nothing is done. Of a gradual one, `restored` rows are
-    put back to what they were before the stages, and `conflicts` are what others changed: a person is needed for them.
+    stay applied, for the tables that are `kept`. With an obstacle nothing is done. Of a gradual one, `restored` rows
+    are put back to what they were before the stages, and `conflicts` are what others changed: a person is needed then.
     """
 
     level: Level

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runner.decide.criteria import Outcome, judge, summary
 from runner.engine.survey import CRITERIA
 from runner.errors import ExitCode
-from runner.measure.criteria import look, sight
+from runner.measure.criteria import AT_ONCE, look, sight
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,10 +42,13 @@ def check(rollout: Rollout, connect: Callable[[], Backend | None], clock: Clock)
     Evaluate every exit criterion of *rollout*, in file order.
 
     *connect* opens the database for reading; None where there is none. That it cannot be opened is found by the
-    criteria, and raised by nobody.
+    criteria, and raised by nobody. Those that look at nothing else see the database as it is at one moment.
     """
     with sight(connect, clock) as seen:
-        return Checked([judge(criterion, look(seen, criterion)) for criterion in rollout.criteria])
+        with seen.one_moment():
+            found = {each.name: look(seen, each) for each in rollout.criteria if each.subject in AT_ONCE}
+        found |= {each.name: look(seen, each) for each in rollout.criteria if each.name not in found}
+        return Checked([judge(each, found[each.name]) for each in rollout.criteria])
 
 
 def record(checked: Checked, backend: Backend, ledger: Ledger, run_id: str, clock: Clock, tell: Teller) -> None:

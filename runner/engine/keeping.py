@@ -95,7 +95,8 @@ class Keeper:
             size_bytes=snapshot.size_bytes,
             seconds=round(site.clock.monotonic() - began, 3),
         )
-        for old in self.shelf.prune(snapshot.database_id, site.rollout.snapshots.keep, spare):
+        in_use = {snapshot.id, spare or ""}  # by a clock that was set back, the new one is the oldest
+        for old in self.shelf.prune(snapshot.database_id, site.rollout.snapshots.keep, in_use):
             self._tell("snapshot.pruned", id=old.id, reason=old.reason, created_at=old.created_at)
         return snapshot
 

@@ -49,6 +49,8 @@ Injections = Mapping[str, Injection]
 """By stage, the breach that a rehearsal orders. Nobody else does."""
 NONE: Injections = MappingProxyType({})
 
+MOST_CAUSES = 20
+"""So many causes of failed requests are kept with a stage, the most frequent ones."""
 PATIENCE_S = 5.0
 """No wait is longer than this without a look at the lease."""
 
@@ -163,6 +165,7 @@ class Passage:
     def _take_up(self, entry: StageEntry) -> None:
         """Learn again what is stored of a passage that was cut off."""
         self.entry = entry
+        self.causes.update(entry.summary.get("causes", {}))
         stored = Ledger(self.desk.reader).samples(entry.id)  # one by one: beside them the lease is renewed
         known = 0
         for tick, group in groupby(stored, key=itemgetter(0)):
@@ -320,7 +323,8 @@ class Passage:
         with desk.lock.transaction():
             desk.ledger.record_samples(self.entry.id, tick, samples, now)
             desk.ledger.record_verdicts(self.entry.id, map(_verdict_row, self.gate.judgements), now)
-            desk.ledger.update_stage(self.entry.id, ticks=tick + 1)
+            summary = self._summary()
+            desk.ledger.update_stage(self.entry.id, ticks=tick + 1, summary_json=summary)
             if self.stage.mode is Mode.ACTIVE:
                 changes = Changes(desk.backend, self.entry.id)
                 passed = {answer.target.key for answer in answers if answer.ok} & self.waiting.keys()
@@ -329,10 +333,16 @@ class Passage:
                 activated = {change.key for change in changed}
                 if desk.rollout.probe.record and answers:
                     live.record(changes, desk.backend, self.entry.id, answers, now)
-        self.entry = self.entry._replace(ticks=tick + 1)
+        self.entry = self.entry._replace(ticks=tick + 1, summary_json=summary)
         for key in passed:
             del self.waiting[key]
         return activated, passed - activated
+
+    def _summary(self) -> str:
+        """Return the summary of the stage with what made requests fail so far: whoever goes on has to know that."""
+        if not self.causes:
+            return self.entry.summary_json
+        return canonical({**self.entry.summary, "causes": dict(self.causes.most_common(MOST_CAUSES))})
 
     def _tell_tick(
         self, tick: int, samples: list[Sample], answers: list[Answer], activated: set[Key], skipped: set[Key]

@@ -104,7 +104,7 @@ class _Planning:
             "speed": environment.speed,
             "faults": [_fault(fault) for fault in self._rollout.faults],
             "made_at": timestamp(self._now),
-            "held_by": str(holder) if holder and not holder.is_gone else None,
+            "held_by": str(holder) if holder and holder.stands(self._now) else None,
         }
 
     def _back_to(self, run: Run | None, aim: str) -> str | None:

@@ -6,7 +6,7 @@ What is found is a value, or the reason why there is none; whether it is as expe
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.config.model import Subject
@@ -39,6 +39,16 @@ class Sight(NamedTuple):
     backend: Backend | None
     reader: Backend | None
     missing: str = NO_DATABASE
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Let what the block sees in the database be of one moment; what cannot be read is found by the criteria."""
+        with ExitStack() as stack:
+            for backend in (self.backend, self.reader):
+                with suppress(StepFailed):
+                    if backend is not None:
+                        stack.enter_context(backend.one_moment())
+            yield
 
 
 @contextmanager
@@ -238,6 +248,16 @@ def _told(problems: list[str]) -> str:
     return "; ".join(problems[:SHOWN]) + more
 
 
+AT_ONCE = {
+    Subject.TABLE,
+    Subject.INTEGRITY,
+    Subject.COUNT,
+    Subject.COVERAGE,
+    Subject.JSON,
+    Subject.NOT_EXPIRED,
+    Subject.SQL,
+}
+"""What is looked at in the database alone: none of these waits for anybody else."""
 _IN_DATABASE: dict[Subject, Callable[[_Look], Finding]] = {
     Subject.TABLE: _table,
     Subject.INTEGRITY: _integrity,

@@ -160,5 +160,5 @@ def _ending(found: dict[str, Any]) -> str:
 
 
 def seconds(start: str, end: str) -> float:
-    """Return the seconds between two times as the ledger writes them."""
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    """Return the seconds between two times as the ledger writes them; none where the clock was set back in between."""
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())

@@ -470,7 +470,13 @@ class Ledger:
 
     def standing(self, rollout: str) -> list[StageEntry]:
         """Return the entries of *rollout* that stand, oldest first; the last passed one is where the rollout stands."""
-        return [entry for entry in self.stages(rollout=rollout) if entry.state in {"entered", "passed"}]
+        if not self.exists:
+            return []
+        found = self._backend.rows(
+            "SELECT * FROM runner_stages WHERE rollout = :rollout AND state IN ('entered', 'passed') ORDER BY id",
+            {"rollout": rollout},
+        )
+        return [StageEntry(**row) for row in found]
 
     def enter_stage(
         self, run: Run, stage: str, mode: str, position: int, digest: str, summary: Any, at: datetime

@@ -20,7 +20,7 @@ from runner.errors import Mismatch, Problem, RunnerError, StepFailed, Where
 from runner.store.digest import canonical, from_file, of_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -173,10 +173,10 @@ class Shelf:
             self._manifest(snapshot_id).unlink(missing_ok=True)
             (self.folder / f"{snapshot_id}.db").unlink(missing_ok=True)
 
-    def prune(self, database_id: str, keep: int, spare: str | None = None) -> list[Snapshot]:
+    def prune(self, database_id: str, keep: int, spare: Collection[str] = ()) -> list[Snapshot]:
         """Remove the automatic snapshots of a database but the newest *keep* and *spare*; return what was removed."""
         ours = [each for each in self.all()[0] if each.is_automatic and each.database_id == database_id]
-        old = [each for each in ours[keep:] if each.id != spare]
+        old = [each for each in ours[keep:] if each.id not in spare]
         for each in old:
             self.remove(each.id)
         return old

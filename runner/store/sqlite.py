@@ -111,6 +111,7 @@ class SqliteBackend:
         self._explained = _Explained(path)
         self._schema = _Schema()
         self._only_added = False
+        self._authorizer: Callable[..., int] | None = None
         self.longest_transaction_s = 0.0
         self._tidies_up = read_only and not Path(f"{path}-wal").exists()
         with self._explained:
@@ -166,12 +167,22 @@ class SqliteBackend:
 
     @contextmanager
     def one_moment(self) -> Iterator[None]:
-        self._conn.execute("BEGIN")
+        self._ourselves("BEGIN", "SELECT count(*) FROM sqlite_master")
         try:
             yield
         finally:
             if self._conn.in_transaction:
-                self._conn.execute("ROLLBACK")
+                self._ourselves("ROLLBACK")
+
+    def _ourselves(self, *statements: str) -> None:
+        """Run what nobody else may who has this connection for reading."""
+        self._conn.set_authorizer(None)
+        try:
+            with self._explained:
+                for sql in statements:
+                    self._conn.execute(sql).fetchone()
+        finally:
+            self._conn.set_authorizer(self._authorizer)
 
     def _patiently(self, sql: str) -> None:
         """
@@ -377,6 +388,7 @@ class SqliteBackend:
 
     def reader(self) -> SqliteBackend:
         reader = SqliteBackend(self.path, read_only=True)
+        reader._authorizer = _only_read
         reader._conn.set_authorizer(_only_read)
         return reader
 

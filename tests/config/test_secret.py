@@ -20,6 +20,7 @@ from runner.config.secret import masked, without_secrets
         ("postgresql://app:s3cret@one:1,two:2/app", "***"),
         ("mysql:app:s3cret@host/app", "***"),
         ("s3cret", "***"),
+        ("https://user:s3cret@[::1]:8443/a", "https://user:***@[::1]:8443/a"),
         ("", ""),
     ],
 )
@@ -70,6 +71,7 @@ def test_of_the_url_of_an_exit_criterion_no_more_than_the_host_is_stored():
         ("${BASE}/odds?api_key=s3cret", "***"),
         ("https://odds.example/s3cret/{sport}", "https://odds.example/***"),
         ("https://s3cret@odds.example:8443/", "https://odds.example:8443/***"),
+        ("https://s3cret@[::1]:8443/", "https://[::1]:8443/***"),
     ],
 )
 def test_of_an_endpoint_no_more_than_the_host_is_stored(endpoint, shown):

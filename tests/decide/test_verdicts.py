@@ -327,7 +327,7 @@ def test_every_verdict_effect_and_policy_is_in_the_table():
 
 
 def test_the_table_is_long_and_names_every_case_once():
-    print(f"{len(CASES)} cases, {len(CONFIGURED) + len(REFUSED)} more from a config")  # noqa: T201  shown by pytest -rP
+    print(f"{len(CASES)} cases, {len(CONFIGURED) + len(REFUSED)} more from a config")
     assert len(CASES) >= 80
     assert len(CASES) == len({case.name for case in CASES})
 

@@ -49,7 +49,7 @@ def import_all() -> None:
 def run(
     folder: Path, arguments: tuple[str, ...], environ: Mapping[str, str] | None = None, kill: traced.Point | None = None
 ) -> Done:
-    """Run `runner` with *arguments* in *folder*, to its end or until it is killed; what it says is appended to files."""
+    """Run `runner` with *arguments* in *folder*, to its end or until it is killed; what it says goes to files."""
     names = (folder / "stdout", folder / "stderr")
     for name in names:
         name.unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def _into(name: str, number: int):
     descriptor = os.open(name, OUTPUT, 0o600)
     os.dup2(descriptor, number)
     os.close(descriptor)
-    return open(number, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  for as long as the process lives
+    return open(number, "w", encoding="utf-8", closefd=False)
 
 
 def _names_in(folder: Path) -> Callable[[str], str | None]:

@@ -32,13 +32,14 @@ BY_CHANCE = {"database_id"}
 OPEN = TIMES | MEASURED | COUNTED | OF_TIMES | BY_CHANCE
 
 ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}")
-TAKEN = re.compile(r"\b[0-9.]+ ms\b")
+VARIES = re.compile(r"\b[0-9.]+ (?=ms\b)|(?<=\()\d+(?= times\))")
+"""What took how long; and how often a cause was met, of which only this process knows."""
 SNAPSHOT = re.compile(rf"rollout\.db\.runner/snapshots/{ID.pattern}\.json")
 BROUGHT = re.compile(r"(config|sql|stdout|stderr)\b")
 """What the harness itself has put there."""
 NAMED = re.compile(r"\b(?:FROM|JOIN) (runner_[a-z]+|provider_states|portfolio_rationales)")
-LEFT_BY_OTHERS = re.compile(r"tmp/(etilqs_[0-9a-f]+|[a-z0-9_]{8})")
-"""What SQLite and Python's `tempfile` make and remove in the same breath, empty or nearly so."""
+LEFT_BY_OTHERS = re.compile(r"tmp/(etilqs_[0-9a-f]+|[a-z0-9_]{8})|rollout\.db-journal")
+"""What SQLite and Python's `tempfile` make and remove in the same breath; an empty journal goes with the next write."""
 FILLED = {"provider_states", "portfolio_rationales"}
 """Tables that the rollout fills, beside the ledger's."""
 
@@ -105,6 +106,12 @@ RULES = {
     ),
 }
 """Each names what holds at every moment, and finds the rows of which it does not. Without its tables it holds."""
+
+LATE = (
+    "SELECT s.id FROM runner_stages s WHERE s.ticks * json_extract(s.summary_json, '$.targets') >"
+    " (SELECT coalesce(sum(observations), 0) FROM runner_samples WHERE stage_id = s.id AND metric = 'errors')"
+)
+"""Stages in which answers were still under way after the last tick that was stored. A kill loses these."""
 
 FACTS = {
     "run.started": "SELECT count(*) FROM runner_runs",
@@ -212,7 +219,7 @@ def _scrubbed(value: Any, runs: dict[str, str], name: str = "") -> Any:
         return value is not None
     if name.endswith("_json") and value is not None:
         return _scrubbed(json.loads(value), runs)
-    return TAKEN.sub("N ms", ID.sub("ID", runs.get(value, value))) if isinstance(value, str) else value
+    return VARIES.sub("N", ID.sub("ID", runs.get(value, value))) if isinstance(value, str) else value
 
 
 def broken(path: Path) -> list[str]:
@@ -222,6 +229,25 @@ def broken(path: Path) -> list[str]:
         checked = {rule: sql for rule, sql in RULES.items() if there.issuperset(NAMED.findall(sql))}
         found = {rule: conn.execute(sql).fetchmany(3) for rule, sql in checked.items()}
     return [f"{rule}: not so of {rows}" for rule, rows in found.items() if rows]
+
+
+def is_late(path: Path) -> bool:
+    """Say whether answers were under way when what stands in the database at *path* was stored."""
+    with closing(sqlite3.connect(path)) as conn:
+        if conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'runner_samples'").fetchone() is None:
+            return False
+        return conn.execute(LATE).fetchone() is not None
+
+
+def damaged(folder: Path) -> list[str]:
+    """Return the snapshots that count, for they have a manifest, and are not what it says."""
+    found = []
+    for manifest in folder.glob("rollout.db.runner/snapshots/*.json"):
+        copy = manifest.with_suffix(".db")
+        digest = hashlib.sha256(copy.read_bytes()).hexdigest() if copy.exists() else "missing"
+        if json.loads(manifest.read_text())["sha256"] != f"sha256:{digest}":
+            found.append(f"snapshot {manifest.stem} is damaged")
+    return found
 
 
 def facts(path: Path) -> dict[str, int]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SHORTENED = [
-    (r"speed: 120\b", "speed: 300"),
+    (r"speed: 120\b", "speed: 200"),
     (r"duration: \d+m", "duration: 1m"),
     (r"min_samples: 10\b", "min_samples: 4"),
     (r"rollback: {on_breach: previous}", "rollback: {on_breach: previous, observe: 1m}\nsnapshots: {keep: 1}"),
@@ -50,13 +50,18 @@ SELECT count(*) = 1 FROM sqlite_master WHERE name = 'ix_bets';
 
 
 class Scene(NamedTuple):
-    """A command, and the state that it is begun on; `is_long` is tried only where all is tried."""
+    """
+    A command, and the state that it is begun on.
+
+    `begins_anew`: the same command does not go on, it does all of it again. `is_long`: tried only where all is tried.
+    """
 
     name: str
     base: Callable[[Path], None]
     command: tuple[str, ...]
-    environ: dict[str, str] = {}
+    environ: dict[str, str] | None = None
     edits: list[tuple[str, str]] = SHORTENED
+    begins_anew: bool = False
     is_long: bool = False
 
 
@@ -101,6 +106,11 @@ def disabled(folder: Path) -> None:
     _write(folder, APPLICATION)
 
 
+def old_fashioned(folder: Path) -> None:
+    """A database of the application, without a write-ahead log: a commit writes to the file itself."""
+    _write(folder, "PRAGMA journal_mode=DELETE; CREATE TABLE bets (id INTEGER); INSERT INTO bets VALUES (1);")
+
+
 def at_shadow(folder: Path) -> None:
     """The first stages were passed; rows that the rollout has seeded were changed since, and a migration came."""
     disabled(folder)
@@ -127,14 +137,15 @@ def in_partial(folder: Path) -> None:
 SCENES = [
     Scene("apply", nothing, ("apply", "--log-file", "stdout.log")),
     Scene("apply, going on", at_shadow, ("apply",)),
-    Scene("apply, breached", at_shadow, ("apply",), {"RUNNER_STAND_IN_FAULTS": "draftkings:fail@partial_active"}),
+    Scene("apply, without WAL", old_fashioned, ("apply", "--target-stage", "partial_active")),
+    Scene("apply, breached", disabled, ("apply",), {"RUNNER_STAND_IN_FAULTS": "draftkings:fail=404@partial_active"}),
     Scene("apply, walking back", full, ("apply", "--target-stage", "disabled")),
     Scene("rollback gradual", full, ("rollback", "--level", "gradual")),
     Scene("rollback standard", full, ("rollback", "--level", "standard")),
     Scene("rollback emergency", full, ("rollback", "--level", "emergency")),
     Scene("abort", in_partial, ("abort",)),
-    Scene("snapshot", full, ("snapshot",)),
-    Scene("restore", full, ("restore", "{snapshot}", "--yes")),
-    Scene("rehearse", disabled, ("rehearse",)),
+    Scene("snapshot", full, ("snapshot",), begins_anew=True),
+    Scene("restore", full, ("restore", "{snapshot}", "--yes"), begins_anew=True),
+    Scene("rehearse", disabled, ("rehearse",), begins_anew=True),
     Scene("apply, every tick", nothing, ("apply",), edits=FAST, is_long=True),
 ]

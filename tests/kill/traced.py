@@ -209,7 +209,7 @@ class _Watch:
         is_signal = stop < 0x80 and stop != signal.SIGTRAP
         return CONTINUE, stop if is_signal else 0
 
-    def _picked(self, task: int) -> bool:
+    def _picked(self, task: int) -> bool:  # noqa: PLR0911  each return is a case of its own
         """Take in one call; kill where that is due, and say whether it is due when the call is done."""
         call, label = self._call(task)
         if label is None:
@@ -291,7 +291,7 @@ def _process_of(task: int) -> int:
 
 def _readlink(path: str) -> str:
     try:
-        return os.readlink(path)
+        return str(Path(path).readlink())
     except OSError:
         return ""
 

@@ -489,3 +489,19 @@ def test_fields_that_cannot_be_known_are_an_error(table, path, why, find, rows, 
     assert Finding(error=why) == find(
         Subject.FIELDS, classes=(("provider_states", "runner.store.rows:ProviderState"), (table, path))
     )
+
+
+def test_what_is_looked_at_in_one_moment_is_of_one_moment(rows, tmp_path):
+    count = Criterion("it", "c", Subject.COUNT, ANY, table="entries")
+    table = Criterion("it", "c", Subject.TABLE, IMPLIED[Subject.TABLE], table="later")
+    forbidden = Criterion("it", "c", Subject.SQL, ANY, query="BEGIN")
+
+    with sight(lambda: SqliteBackend(tmp_path / "rollout.db", read_only=True), Clock()) as seen:
+        with seen.one_moment():
+            rows.execute("DELETE FROM entries WHERE sport = 'MLB'")
+            rows.execute("CREATE TABLE later (n)")
+
+            assert (Finding(3), Finding("is not there")) == (look(seen, count), look(seen, table))
+            assert "not authorized" in look(seen, forbidden).error
+
+        assert (Finding(2), Finding("exists")) == (look(seen, count), look(seen, table))

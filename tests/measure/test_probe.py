@@ -306,11 +306,13 @@ def test_a_redirect_within_the_host_is_followed_with_everything_that_was_declare
 
 
 def test_a_redirect_to_another_host_is_followed_only_where_that_is_declared_and_without_secrets():
-    with serving(says(http(json.dumps(GOOD).encode()))) as other:
-        with serving(sends_on_once(f"http://user:pw@localhost:{other.port}/v2")) as server:
-            endpoint = f"http://me:pw@127.0.0.1:{server.port}/v1/{{sport}}?key=k"
-            declared = provider(endpoint=endpoint, headers=(("X-Api-Key", "k-123"),))
-            refused, followed = ask(declared), ask(declared._replace(follow_redirects=Redirects.ANY))
+    with (
+        serving(says(http(json.dumps(GOOD).encode()))) as other,
+        serving(sends_on_once(f"http://user:pw@localhost:{other.port}/v2")) as server,
+    ):
+        endpoint = f"http://me:pw@127.0.0.1:{server.port}/v1/{{sport}}?key=k"
+        declared = provider(endpoint=endpoint, headers=(("X-Api-Key", "k-123"),))
+        refused, followed = ask(declared), ask(declared._replace(follow_redirects=Redirects.ANY))
 
     assert refused.error == "redirected to another host (HTTP 302)"
     assert followed.ok

@@ -18,7 +18,9 @@ from conftest import make_project
 from test_resume import figures, wait_for
 
 from runner.cli import cli
+from runner.cli.door import reading
 from runner.clock import timestamp
+from runner.config.load import load
 
 STAGES = ["dark_mode", "shadow_mode", "partial_active", "full_active"]
 REFUSED = "error: another runner works on this database: process {} on {} since 20"
@@ -301,13 +303,16 @@ class Reading:
 
     def history(self):
         for run in self._run("history").values():
+            way = STAGES[: ["disabled", *STAGES].index(run["target_stage"])]
             is_done = run["rollout_status"] == "completed"
-            if is_done and (run["completed_stages"], run["final_stage"]) != (STAGES, STAGES[-1]):
+            if is_done and (run["completed_stages"], run["final_stage"]) != (way, run["target_stage"]):
                 self.wrong.append(run)
 
     def plan(self):
+        """What is left is what the stage that was reached leaves."""
         found = self._run("plan")
-        if found["pending"] != bool(found["steps"]) and found["stage"] != STAGES[-1]:
+        ahead = ["disabled", *STAGES].index(found["stands_at"])
+        if STAGES[ahead:] != [step["stage"] for step in found["steps"] if step["step"] == "stage"]:
             self.wrong.append(found)
 
     def verify(self):
@@ -340,22 +345,41 @@ def look_for_half_steps(database, stop, found):
             found.append(connection.execute(HALF_A_STEP).fetchall())
 
 
+def test_all_that_a_command_reads_is_of_one_moment(project):
+    project.run("apply", "--target-stage", "disabled")
+    rollout = load(project.folder / "config/rollout.yaml", None)
+    rollout = rollout._replace(environment=rollout.environment._replace(database=f"sqlite:///{project.database}"))
+    count = "SELECT count(*) FROM provider_states"
+
+    with reading(rollout) as backend:
+        before = backend.scalar(count)
+        project.write("DELETE FROM provider_states WHERE sport = 'NHL'")
+        during = backend.scalar(count)
+    with reading(rollout) as backend:
+        after = backend.scalar(count)
+
+    assert (28, 28, 21) == (before, during, after)
+
+
 def test_readers_see_whole_steps_and_are_no_trouble(project, finished, monkeypatch):
     monkeypatch.chdir(project.folder)
     project.run("apply", "--target-stage", "disabled")
-    reading, stop, found = Reading(), threading.Event(), []
+    reader, stop, found = Reading(), threading.Event(), []
     looking = threading.Thread(target=look_for_half_steps, args=(project.database, stop, found))
     with (project.folder / "events").open("w") as events:
         process = subprocess.Popen(project.command("apply"), cwd=project.folder, stdout=events, stderr=events)
         looking.start()
-        while process.poll() is None:
-            reading.once()
-        stop.set()
-        looking.join()
+        try:
+            while process.poll() is None:
+                reader.once()
+        finally:
+            stop.set()
+            looking.join()
+            process.wait(60)
 
     assert 0 == process.returncode, (project.folder / "events").read_text()
-    assert [] == reading.wrong
-    assert reading.reads > 20
+    assert [] == reader.wrong
+    assert reader.reads > 20
     assert [] == [half for halves in found for half in halves]
     assert figures(finished[0])["stages"] == figures(project)["stages"]
     assert figures(finished[0])["providers"] == figures(project)["providers"]
@@ -411,12 +435,13 @@ from datetime import datetime, timedelta
 import runner.clock
 from runner.cli import main
 
-begun, jump = time.monotonic(), timedelta(seconds=float(sys.argv.pop(1)))
+after_s, jump = float(sys.argv.pop(1)), timedelta(seconds=float(sys.argv.pop(1)))
+moment = time.monotonic() + after_s
 
 class Set(datetime):
     @classmethod
     def now(cls, zone):
-        return super().now(zone) + (jump if time.monotonic() > begun + 2 else timedelta())
+        return super().now(zone) + (jump if time.monotonic() >= moment else timedelta())
 
 runner.clock.datetime = Set
 main()
@@ -425,14 +450,14 @@ main()
 
 @pytest.mark.parametrize("jump_s", [86_400, 3600, -3600, -86_400])
 def test_a_clock_that_is_set_during_a_run_changes_neither_its_stages_nor_who_works(project, finished, jump_s):
-    project.edit("config/rollout.yaml", "speed: [0-9]+", "speed: 600")
-    command = [sys.executable, "-c", SET_THE_CLOCK, str(jump_s), "apply"]
+    speed = 300
+    project.edit("config/rollout.yaml", "speed: [0-9]+", f"speed: {speed}")
+    command = [sys.executable, "-c", SET_THE_CLOCK, "2", str(jump_s), "apply"]
     begun = time.monotonic()
     with subprocess.Popen(
         command, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        wait_for(process, "stage.passed")
-        time.sleep(2)
+        wait_for(process, "stage.passed")  # more than two seconds after its start
         second = project.run("apply")
         stdout, _ = process.communicate()
     took_s = time.monotonic() - begun
@@ -442,7 +467,22 @@ def test_a_clock_that_is_set_during_a_run_changes_neither_its_stages_nor_who_wor
     assert 0 == process.returncode, stdout
     assert figures(finished[0])["stages"] == figures(project)["stages"]
     assert figures(finished[0])["providers"] == figures(project)["providers"]
-    assert 2700 / 600 <= took_s < 60
+    assert 55 * 60 / speed <= took_s < 60
+
+
+def test_a_snapshot_by_a_clock_that_was_set_back_is_kept(project):
+    """It was the oldest, and one too many, before the run that it was taken for had begun."""
+    with (project.folder / "config/rollout.yaml").open("a") as file:
+        file.write("\nsnapshots: {keep: 1}\n")
+    project.run("apply", "--target-stage", "disabled")
+    project.run("apply", "--target-stage", "dark_mode")
+    command = [sys.executable, "-c", SET_THE_CLOCK, "0", "-86400", "apply", "--target-stage", "shadow_mode"]
+    done = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, timeout=60, check=True)
+
+    taken = [json.loads(line)["id"] for line in done.stderr.splitlines() if '"snapshot.taken"' in line]
+    kept = json.loads(project.run("snapshot", "--list", "--json").stdout)["snapshots"]
+    assert set(taken) <= {snapshot["id"] for snapshot in kept}
+    assert 1 == len(taken)
 
 
 @pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "XXX-14"])

@@ -209,7 +209,7 @@ def test_what_cannot_be_removed_now_makes_no_run_fail(site, ledger):
 
 
 def test_a_ledger_that_forgets_samples_does_not_grow_with_every_run(tmp_path):
-    path = soak.config(tmp_path, 150, activate="{providers: [stub]}")
+    path = soak.config(tmp_path, 150, soak.FEW)
     clock = FakeClock()
     sizes, samples = [], []
     for _ in range(6):

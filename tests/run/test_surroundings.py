@@ -1,8 +1,17 @@
-"""What goes on around a run: listeners that go away, a busy application, operators, stages that are edited."""
+"""
+What goes on around a run: listeners that go away, a busy application, operators, stages that are edited.
 
+And what is hostile there: full disks, rights that are missing, providers that misbehave, names that are SQL.
+"""
+
+import contextlib
+import ctypes
 import json
+import os
+import socketserver
 import sqlite3
 import subprocess
+import threading
 import time
 
 import pytest
@@ -210,3 +219,544 @@ def test_a_result_that_nobody_takes_changes_nothing(project, where):
     assert 0 == done.returncode
     assert "Traceback" not in done.stderr
     assert "dark_mode" == json.loads(project.run("status", "--json").stdout)["stage"]
+
+
+# outputs that nobody takes
+
+COMMANDS = [
+    (0, "validate"),
+    (0, "plan"),
+    (0, "plan --out some.plan"),
+    (0, "apply --target-stage dark_mode"),
+    (0, "apply --target-stage dark_mode"),
+    (0, "status --json"),
+    (4, "check"),
+    (4, "check --watch 1s --rounds 2"),
+    (0, "verify providers"),
+    (0, "history"),
+    (0, "snapshot"),
+    (0, "snapshot --list"),
+    (64, "restore 20260802T120000Z-0a1b --yes"),
+    (0, "rollback --level standard --dry-run"),
+    (0, "rehearse"),
+    (0, "rollback --level gradual"),
+    (0, "rollback --level standard"),
+    (0, "rollback --level emergency"),
+    (0, "abort"),
+    (0, "unlock"),
+    (3, "validate --env nowhere"),
+    (64, "nonsense"),
+    (0, "plan --help"),
+]
+
+
+def gone():
+    """Return the end of a pipe whose other end is closed: what `| head -1` leaves behind."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_reader_that_is_gone_changes_no_exit_code_and_draws_no_traceback(project, stream):
+    found = []
+    for _, command in COMMANDS:
+        writer = gone()
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writer}
+        done = subprocess.run(
+            project.command(*command.split()), cwd=project.folder, text=True, timeout=60, check=False, **streams
+        )
+        os.close(writer)
+        assert "Traceback" not in (done.stdout or "") + (done.stderr or "")
+        assert "Exception ignored" not in (done.stdout or "") + (done.stderr or "")
+        found.append((done.returncode, command))
+
+    assert COMMANDS == found
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-", "1>/dev/full", "2>/dev/full"])
+def test_a_stream_that_is_closed_or_full_changes_no_exit_code(project, closed):
+    def code(command):
+        line = f"{' '.join(project.command(*command.split()))} {closed}"
+        done = subprocess.run(["bash", "-c", line], cwd=project.folder, capture_output=True, timeout=60, check=False)
+        assert b"Traceback" not in done.stdout + done.stderr
+        return done.returncode
+
+    assert [0, 0, 0, 3, 64] == [
+        code("plan --out a.plan"),
+        code("apply --target-stage dark_mode --log-file a.log"),
+        code("status"),
+        code("validate --env nowhere"),
+        code("nonsense"),
+    ]
+    assert [("ok",)] == project.rows("PRAGMA integrity_check")
+    assert all("event" in json.loads(line) for line in (project.folder / "a.log").read_text().splitlines())
+
+
+def test_an_old_locale_stops_no_table(project):
+    project.edit("config/caches.yaml", '"player:stephen_curry"', '"player:st\u00e9phen"')
+
+    assert 0 == project.run("plan", PYTHONIOENCODING="ascii").exit_code
+    assert 0 == project.run("apply", "--target-stage", "dark_mode", PYTHONIOENCODING="ascii").exit_code
+
+
+# disks that are full
+
+ON_A_SMALL_DISK = """
+set -u
+mount -t tmpfs -o size=8m none "$PLACE" && cp -r config sql "$PLACE" && cd "$PLACE" && mkdir tmp
+{ eval "$PREPARE"; } >/dev/null 2>&1
+head -c $(( ($(df -k --output=avail . | tail -1) - FREE_KIB) * 1024 )) /dev/zero > filler
+eval "$COMMAND" > "$OUT/first.out" 2> "$OUT/first.err"; echo $? > "$OUT/first.code"
+find . -name '*.part*' -o -name '.*.plan.*' -o -name 'runner-rehearsal-*' > "$OUT/left"
+rm filler
+eval "$COMMAND" > "$OUT/again.out" 2> "$OUT/again.err"; echo $? > "$OUT/again.code"
+"""
+
+SHADOW = "apply --target-stage shadow_mode"
+TAKE = f"$RUNNER {SHADOW}; $RUNNER snapshot; basename -s .json rollout.db.runner/snapshots/*.json | tail -1 > id"
+
+
+@pytest.fixture
+def small_disk(project, tmp_path_factory):
+    """Run a command on a disk with a few KiB left, and again when there is room."""
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("a disk of one's own needs the right to `unshare -rm`")
+    place, out = tmp_path_factory.mktemp("disk"), tmp_path_factory.mktemp("out")
+
+    def run(command, free_kib, prepare="true"):
+        runner = " ".join(project.command())
+        names = {"PLACE": place, "OUT": out, "PREPARE": prepare, "COMMAND": command, "RUNNER": runner}
+        subprocess.run(
+            ["unshare", "-rm", "bash", "-c", ON_A_SMALL_DISK],
+            cwd=project.folder,
+            env=project.environ(FREE_KIB=str(free_kib), **{name: str(value) for name, value in names.items()}),
+            timeout=120,
+            check=True,
+        )
+        assert "Traceback" not in "".join(path.read_text() for path in out.iterdir())
+        assert "" == (out / "left").read_text()
+        first, again = (int((out / f"{name}.code").read_text()) for name in ("first", "again"))
+        return first, again, (out / "first.out").read_text(), (out / "again.out").read_text()
+
+    return run
+
+
+ROOM = "make room"
+LOOK = "look at the disk, which may be full or broken"
+
+
+@pytest.mark.parametrize(
+    ("free_kib", "prepare", "command", "words"),
+    [
+        (0, "true", f"$RUNNER {SHADOW}", ("database or disk is full\n  at rollout.db", ROOM)),
+        (100, "true", f"$RUNNER {SHADOW}", ("database or disk is full\n  at rollout.db", ROOM)),
+        (0, "$RUNNER apply --target-stage dark_mode", f"$RUNNER {SHADOW}", ("disk I/O error\n  at rollout.db", LOOK)),
+        (
+            60,
+            "$RUNNER apply --target-stage dark_mode",
+            f"$RUNNER {SHADOW}",
+            ("full\n  at rollout.db.runner/snap", ROOM),
+        ),
+        (40, f"$RUNNER {SHADOW}", "$RUNNER plan --out a.plan", ("cannot write the plan: No space left", ROOM)),
+        (160, f"$RUNNER {SHADOW}", "$RUNNER snapshot", ("full\n  at rollout.db.runner/snapshots", ROOM)),
+        (160, f"$RUNNER {SHADOW}", "$RUNNER rollback --level standard", ("full\n  at rollout.db.runner/snap", ROOM)),
+        (160, f"$RUNNER {SHADOW}", "$RUNNER rollback --level emergency", ("full\n  at rollout.db.runner/sn", ROOM)),
+        (160, TAKE, "$RUNNER restore $(cat id) --yes", ("full\n  at rollout.db", ROOM)),
+        (60, f"$RUNNER {SHADOW}", "TMPDIR=tmp $RUNNER rehearse", ("full\n  at tmp/runner-rehearsal-", ROOM)),
+        (300, f"$RUNNER {SHADOW}", "TMPDIR=tmp $RUNNER rehearse", ("database or disk is full", "NOT proved")),
+        (36, f"$RUNNER {SHADOW}", "$RUNNER rehearse", ("result could not be kept: No space left", ROOM)),
+    ],
+)
+def test_a_full_disk_is_told_and_with_room_the_same_command_goes_on(small_disk, free_kib, prepare, command, words):
+    first, again, told, _ = small_disk(command, free_kib, prepare)
+
+    assert (1, 0) == (first, again), told
+    assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize("command", [SHADOW, "snapshot", "rollback --level emergency", "plan --out a.plan", "rehearse"])
+def test_a_limit_for_files_is_told_as_a_full_disk_is(project, command):
+    project.run("apply", "--target-stage", "dark_mode")
+    before = project.tables()
+    line = f"ulimit -f 100; {' '.join(project.command(*command.split()))}"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=project.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    small_enough = command.startswith("plan")
+
+    assert (0 if small_enough else 1) == done.returncode
+    assert "Traceback" not in done.stderr
+    assert small_enough or "fix: " in done.stdout or "NOT proved" in done.stdout
+    assert before == project.tables()
+    assert 0 == project.run(*command.split()).exit_code
+
+
+# rights that are missing
+
+DROPPED = (1, 2, 3)
+"""CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER: with them no file is read-only for root."""
+
+
+def without_rights():
+    """Let the rights of files count for the process that is about to be started, root or not."""
+    libc = ctypes.CDLL(None)
+    for capability in DROPPED:
+        libc.prctl(24, capability, 0, 0, 0)
+
+
+@pytest.fixture
+def bound(project):
+    """Run a command for which the rights of files count."""
+
+    def run(*arguments):
+        done = subprocess.run(
+            project.command(*arguments),
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            preexec_fn=without_rights,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    yield run
+    for path in (project.folder, *project.folder.rglob("*")):
+        path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("apply", 1, ("cannot open the database: Permission denied\n  at rollout.db", "the rights on its folder")),
+        ("apply --log-file new.log", 64, ("cannot write the log file new.log: Permission denied",)),
+        ("plan --out a.plan", 1, ("cannot write the plan: Permission denied\n  at a.plan", "name a file in a folder")),
+        ("rehearse", 1, ("could not be kept: Permission denied\n  at rollout.db.runner", "the right to write there")),
+        ("plan", 0, ("Stages: 4 to pass",)),
+        ("status", 0, ("stands at   disabled",)),
+    ],
+)
+def test_a_folder_that_may_not_be_written_to_is_told_and_nothing_is_left_in_it(project, bound, command, code, words):
+    before = sorted(project.folder.rglob("*"))
+    project.folder.chmod(0o500)
+
+    done = bound(*command.split())
+
+    assert code == done.returncode
+    assert all(word in done.stdout + done.stderr for word in words)
+    assert before == sorted(path for path in project.folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+READ_ONLY = "give this user the right to write the file, its -wal and -shm beside it, and its folder"
+
+
+def test_a_database_that_may_only_be_read_is_read_and_not_written(project, bound):
+    assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
+    before = project.tables()
+    project.database.chmod(0o400)
+
+    for command in ("status", "plan", "history", "verify providers", "verify caches", "snapshot --list", "unlock"):
+        assert 0 == bound(*command.split()).returncode, command
+    for command in ("apply", "rollback --level standard", "rollback --level emergency"):
+        refused = bound(*command.split())
+        assert 1 == refused.returncode, command
+        assert "fix: " in refused.stdout
+    project.database.chmod(0o600)
+    for beside in ("-wal", "-shm"):
+        project.database.with_name(f"rollout.db{beside}").unlink(missing_ok=True)
+
+    assert before == project.tables()
+    assert 0 == bound("apply", "--target-stage", "shadow_mode").returncode
+
+
+@pytest.mark.parametrize(
+    "file", ["config/rollout.yaml", "config/providers.yaml", "sql/sqlite/0002_provider_states.sql"]
+)
+def test_a_file_that_may_not_be_read_is_named(project, bound, file):
+    (project.folder / file).chmod(0)
+
+    refused = bound("validate")
+
+    assert 3 == refused.returncode
+    assert f"{file} cannot be read: Permission denied" in refused.stdout
+    assert "fix: make it readable" in refused.stdout
+
+
+def test_a_folder_of_migrations_that_may_not_be_read_is_named(project, bound):
+    (project.folder / "sql/sqlite").chmod(0)
+
+    refused = bound("validate")
+
+    assert 3 == refused.returncode
+    assert "the migrations folder sql/sqlite is not a folder that can be read" in " ".join(refused.stdout.split("../"))
+
+
+@pytest.mark.parametrize("command", ["snapshot", "rollback --level emergency"])
+def test_a_folder_for_snapshots_that_is_a_file_is_told(project, command):
+    project.run("apply", "--target-stage", "dark_mode")
+    project.edit("config/rollout.yaml", "rollback:", "snapshots: {folder: occupied/here}\nrollback:")
+    (project.folder / "occupied").write_text("a file")
+    before = project.tables()
+
+    refused = project.run(*command.split())
+
+    assert 1 == refused.exit_code
+    assert "the snapshot could not be written" in refused.stdout
+    assert "name a folder that can be written to" in refused.stdout
+    assert before == project.tables()
+    (project.folder / "occupied").unlink()
+    assert 0 == project.run(*command.split()).exit_code
+
+
+def test_a_database_that_is_held_for_too_long_is_told_and_later_the_same_command_goes_on(project):
+    project.run("apply", "--target-stage", "dark_mode")
+    application = sqlite3.connect(project.database, isolation_level=None, timeout=20)
+    application.execute("BEGIN IMMEDIATE")
+
+    refused = project.run("apply", "--target-stage", "shadow_mode")
+    application.rollback()
+    application.close()
+
+    assert 1 == refused.exit_code
+    assert "SQLite: database is locked" in refused.stdout
+    assert "another process held the database for 20 s; run the same command again" in refused.stdout
+    assert 0 == project.run("apply", "--target-stage", "shadow_mode").exit_code
+
+
+# providers that misbehave
+
+
+class Hostile(socketserver.BaseRequestHandler):
+    """Answers in one of the ways that providers should not."""
+
+    def handle(self):
+        with contextlib.suppress(OSError):
+            self.server.behave(self)
+
+    def heard(self):
+        """Read the request; how much of it came does not matter."""
+        self.request.settimeout(5)
+        return self.request.recv(65536)
+
+    def drip(self):
+        self.heard()
+        self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            self.request.sendall(b".")
+            time.sleep(1)
+
+    def three_gigabytes(self):
+        self.heard()
+        self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3221225472\r\n\r\n")
+        for _ in range(3072):
+            self.request.sendall(b"." * 1024 * 1024)
+
+    def itself(self):
+        while b"GET" in self.heard():
+            self.request.sendall(b"HTTP/1.1 302 Found\r\nLocation: ?again\r\nContent-Length: 0\r\n\r\n")
+
+    def early(self):
+        self.heard()
+        self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+    def nothing(self):
+        self.heard()
+
+    def garbage(self):
+        self.heard()
+        self.request.sendall(bytes(range(256)) * 100 + b"\r\n\r\n")
+
+    def tls(self):
+        self.heard()
+        self.request.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
+
+    def silence(self):
+        self.heard()
+        time.sleep(30)
+
+
+@pytest.fixture
+def hostile():
+    """Start servers on loopback that misbehave, and give their addresses."""
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, allow_reuse_address, request_queue_size = True, True, 128
+        block_on_close = False
+
+    servers = []
+
+    def start(name):
+        server = Server(("127.0.0.1", 0), Hostile)
+        server.behave = getattr(Hostile, name)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server.server_address[1]
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "scheme", "cause"),
+    [
+        ("drip", "http", "no answer within 0.4 s"),
+        ("silence", "http", "no answer within 0.4 s"),
+        ("three_gigabytes", "http", "answer is larger than 8 MiB"),
+        ("itself", "http", "redirected more than 5 times"),
+        ("early", "http", "answer ended early"),
+        ("nothing", "http", "connection closed before the answer"),
+        ("garbage", "http", "answer is not valid HTTP"),
+        ("tls", "http", "answer is not valid HTTP"),
+        ("garbage", "https", "TLS: "),
+    ],
+)
+def test_a_provider_that_misbehaves_breaches_in_plain_words_and_leaves_nothing(
+    project, hostile, behaviour, scheme, cause
+):
+    timeout_s = "400ms" if behaviour in {"drip", "silence"} else "4s"
+    project.edit("config/rollout.yaml", "metrics:", f"probe: {{timeout: {timeout_s}}}\nmetrics:")
+    project.edit("config/rollout.yaml", "speed: 1200", "speed: 300")
+    url = f"{scheme}://127.0.0.1:{hostile(behaviour)}/{{sport}}"
+
+    began = time.monotonic()
+    breached = project.run("apply", "--target-stage", "dark_mode", DRAFTKINGS_URL=url)
+    took_s = time.monotonic() - began
+
+    assert 8 == breached.exit_code
+    assert f"draftkings: {cause}" in breached.stdout
+    assert "127.0.0.1" not in breached.stdout + breached.stderr
+    assert took_s < 25
+    assert ["rollout.db", "rollout.db.runner"] == sorted(path.name for path in project.folder.glob("rollout.db*"))
+    assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
+
+
+# names
+
+
+HOSTILE = "x'); DROP TABLE provider_states;--"
+NAMES = [
+    HOSTILE,
+    'a"b',
+    "%s %(x)s {} {0}",
+    "a/b",
+    "\\",
+    "${NO}",
+    "\u00e9\u6f22\U0001f3c8",
+    "*",
+    "a,b:fail@x=1",
+    "NULL",
+    "-- x",
+    "[x]",
+]
+
+
+def test_a_provider_may_have_any_name_and_is_just_a_provider(project):
+    names = [name.replace("${", "$${") for name in NAMES]
+    values = ", ".join(f"('{name.replace(chr(39), chr(39) * 2)}')" for name in NAMES)
+    (project.folder / "sql/sqlite/0004_more.sql").write_text(f"-- migrate:up\nINSERT INTO providers VALUES {values};\n")
+    rest = "enabled: true, priority: high, poll_interval: 60s, timeout: 5s, retries: 0"
+    with (project.folder / "config/providers.yaml").open("a") as file:
+        file.writelines(f"  - {{name: {json.dumps(name)}, {rest}, capabilities: {{}}}}\n" for name in names)
+
+    planned = project.run("plan")
+    applied = project.run("apply")
+    verified = project.run("verify", "providers")
+    back = project.run("apply", "--target-stage", "disabled")
+
+    assert (0, 0, 0, 0) == tuple(result.exit_code for result in (planned, applied, verified, back)), applied.stdout
+    assert set(NAMES) <= {name for (name,) in project.rows("SELECT DISTINCT provider_name FROM provider_states")}
+    assert (4, 28 + 4 * len(NAMES)) == project.on()
+    assert 4 == project.rows("SELECT count(*) FROM provider_states WHERE provider_name = ?", HOSTILE)[0][0]
+    assert 0 == project.run("rollback", "--level", "emergency").exit_code
+
+
+def test_a_provider_of_any_name_that_the_application_does_not_know_is_named_with_sql_that_works(project):
+    with (project.folder / "config/providers.yaml").open("a") as file:
+        file.write(
+            f"  - {{name: {json.dumps(HOSTILE)}, enabled: false, poll_interval: 60s, timeout: 5s, retries: 0}}\n"
+        )
+    refused = project.run("apply")
+    [statement] = [line.partition("migration: ")[2] for line in refused.stdout.splitlines() if "INSERT INTO" in line]
+
+    assert 1 == refused.exit_code
+    project.write(statement)
+    assert (HOSTILE,) in project.rows("SELECT name FROM providers")
+    assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
+
+
+KEYS = [
+    "k'); DROP TABLE portfolio_rationales;--".replace(" ", "_"),
+    'k"',
+    "k%s{}",
+    "k/\\",
+    "k\u00e9\u6f22",
+    "--",
+    "NULL",
+]
+
+
+def test_a_cache_key_may_have_any_form_and_is_just_a_key(project):
+    path = project.folder / "config/caches.yaml"
+    entries = "".join(
+        f"      - {{key: {json.dumps(key)}, confidence: 0.5, data: {{a: {json.dumps(key)}}}}}\n" for key in KEYS
+    )
+    path.write_text(path.read_text().replace("\nlookups:", f"{entries}\nlookups:", 1))
+
+    assert 0 == project.run("apply").exit_code
+    assert 0 == project.run("verify", "caches").exit_code
+    found = dict(project.rows("SELECT cache_key, data_json FROM portfolio_rationales"))
+    assert {key: {"a": key} for key in KEYS} == {key: json.loads(found[key]) for key in KEYS}
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "\x1b[31mred", "\u009b2J", "\u202etxt", "tab\there", " a", "a ", "", "x" * 65]
+)
+def test_a_name_that_a_terminal_would_obey_is_refused_and_shown_escaped(project, name):
+    project.edit("config/providers.yaml", "name: fanduel", lambda _: f"name: {json.dumps(name)}")
+
+    refused = project.run("validate")
+
+    assert 3 == refused.exit_code
+    assert "not text on one line, 64 characters at the most" in refused.stdout or "is empty" in refused.stdout
+    assert all(line.isprintable() for line in refused.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("name: schema-finalization", 'name: "x\'); DROP TABLE runner_runs;--"'),
+        ("name: dark_mode ", 'name: "dark\\\\x1b[2Jmode"'),
+        ("  cache_hit_rate_pct: {kind: lookup}", '  "a b": {kind: lookup}'),
+        ("  database_schema:", '  "a;b":'),
+        ("    database_integrity:", '    "a\\\\nb":'),
+        ("  production:", '  "p r":'),
+        ("table: provider_states}", 'table: "provider_states; DROP TABLE x"}'),
+        ("column: sport,", 'column: "sport) OR (1=1",'),
+    ],
+)
+def test_a_name_of_the_runners_own_is_a_word(project, old, new):
+    project.edit("config/rollout.yaml", old, new)
+
+    refused = project.run("validate")
+
+    assert 3 == refused.exit_code
+    assert "fix: " in refused.stdout
+    assert all(line.isprintable() for line in refused.stdout.splitlines())
+
+
+def test_what_stands_in_the_database_is_shown_escaped(project):
+    project.run("apply", "--target-stage", "partial_active")
+    project.write("UPDATE provider_states SET last_error = char(27) || '[2J', status = 'ERROR' WHERE sport = 'NFL'")
+    project.write("UPDATE portfolio_rationales SET data_json = json_quote(char(27) || ']0;x' || char(7) || char(155))")
+    outputs = [
+        project.run(*command.split()).stdout for command in ("verify caches", "verify providers", "plan", "status")
+    ]
+    back = project.run("apply", "--target-stage", "disabled")
+    outputs += [back.stdout, back.stderr, project.run("history").stdout]
+
+    assert 9 == back.exit_code
+    assert all(line.isprintable() for text in outputs for line in text.splitlines())

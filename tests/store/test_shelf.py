@@ -198,7 +198,7 @@ def test_pruning_keeps_the_newest_what_people_took_other_databases_and_the_one_i
     by_hand = take(0, is_automatic=False)
     in_use, old, other, newer, newest = take(1), take(2), take(3, database_id="d2"), take(4), take(5)
 
-    removed = shelf.prune("d1", 2, spare=in_use)
+    removed = shelf.prune("d1", 2, spare={in_use})
 
     assert [old] == [each.id for each in removed]
     assert [newest, newer, other, in_use, by_hand] == [each.id for each in shelf.all()[0]]

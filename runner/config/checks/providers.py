@@ -30,6 +30,7 @@ def problems(declared: Declared) -> Iterator[Problem]:
     for provider in providers:
         yield from _sports(provider, sports)
         yield from _endpoint(provider["endpoint"])
+        yield from _two_users(provider)
         for key in ("poll_interval", "timeout"):
             yield from whole_seconds(provider[key])
     yield from _rows(declared)
@@ -62,6 +63,15 @@ def _endpoint(endpoint: Node) -> Iterator[Problem]:
     if isinstance(endpoint.value, str) and endpoint.value and not is_http(endpoint.value):
         what = "the endpoint is not an http or https URL"
         yield endpoint.problem(what, "write https://host/path; {sport} is the only word that may stand in braces")
+
+
+def _two_users(provider: Node) -> Iterator[Problem]:
+    """Yield that the endpoint and a header both say who is asking: a request has room for one."""
+    endpoint = provider["endpoint"].value
+    named = [header for name, header in provider["headers"].entries() if name.lower() == "authorization"]
+    if named and isinstance(endpoint, str) and is_http(endpoint) and "@" in urlsplit(endpoint).netloc:
+        what = "the endpoint has a user, and there is an Authorization header too"
+        yield named[0].key_problem(what, "leave one of them out: a request has room for one")
 
 
 def is_http(url: str) -> bool:
