@@ -87,7 +87,8 @@ def config(folder: Path, ticks: int, activate: str = "all") -> Path:
     path = data.bundled(folder, speed=SPEED)
     stage = f"  - {{name: {STAGE}, mode: active, duration: {ticks * INTERVAL_S}s, interval: {INTERVAL_S}s, "
     stage += f"activate: {activate}, refresh: all}}\n\n"
-    text = re.sub(r"(?ms)(?<=^stages:\n).*?(?=^rollback:)", stage, path.read_text("utf-8"))
+    text, *_ = path.read_text("utf-8").partition("\nexit_criteria:")
+    text = re.sub(r"(?ms)(?<=^stages:\n).*?(?=^rollback:)", stage, text)
     for old, new in {
         "sqlite:///rollout.db": f"sqlite:///{folder}/{data.DATABASE}",
         "\nmetrics:\n": "\nmetrics:\n  slow_ms: {kind: probe, reading: response_time}\n"

@@ -64,7 +64,8 @@ def config_argument(command: Callable[..., int]) -> Callable[..., int]:
     )(run)
     run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
     run = click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(run)
-    return click.argument("config", type=click.Path(path_type=Path), default=DEFAULT)(run)
+    path = click.Path(path_type=Path, readable=False)  # a config that cannot be read is an invalid one
+    return click.argument("config", type=path, default=DEFAULT)(run)
 
 
 OUTSIDE = f"{__name__}.outside"

@@ -26,7 +26,7 @@ from traced import Point, Write
 from worker import Found
 
 PROGRAM = Path(__file__).with_name("worker.py")
-PARTS = 12
+PARTS = 60
 CHOSEN = os.environ.get("RUNNER_KILL_PART") or f"{datetime.now(UTC).date().toordinal() % PARTS + 1}/{PARTS}"
 """`3/8`, the third of eight parts, or `all`."""
 BUSY = 1.5
@@ -49,9 +49,13 @@ class Course(NamedTuple):
 
     @property
     def twice(self):
-        """Every point, and where to kill what goes on from there: a second one for each, that walks."""
+        """
+        Every point, and where to kill what goes on from there: a second one for each, that walks.
+
+        What is done again from the start was killed anywhere already: there every fourth is enough.
+        """
         places = {write[:2]: place for place, write in enumerate(self.writes)}
-        for number, point in enumerate(self.points):
+        for number, point in enumerate(self.points[:: 4 if self.scene.begins_anew else 1]):
             left = len(self.writes) - places[point[:2]]
             yield [point, Point("", 1 + 7 * number % left, SIDES[number % 2])]
 

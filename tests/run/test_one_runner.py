@@ -21,6 +21,7 @@ from runner.cli import cli
 from runner.cli.door import reading
 from runner.clock import timestamp
 from runner.config.load import load
+from runner.store.sqlite import SqliteBackend
 
 STAGES = ["dark_mode", "shadow_mode", "partial_active", "full_active"]
 REFUSED = "error: another runner works on this database: process {} on {} since 20"
@@ -121,7 +122,13 @@ def test_of_many_that_start_at_once_one_works(project, finished, number, rounds)
 
 
 def test_of_many_that_wait_each_gets_its_turn_and_one_does_the_work(project):
+    """When they began there were no tables yet; what they find after the wait is what counts."""
+    SqliteBackend(project.database, create=True).close()
+    held_elsewhere(project, hours=1)
     runners = [project.start("apply", "--target-stage", "dark_mode", "--lock-timeout", "60s") for _ in range(4)]
+    for each in runners:
+        wait_for(each, "lock.awaited")
+    project.write("DELETE FROM runner_lock")
     ends = [(each.communicate()[0], each.returncode) for each in runners]
 
     assert [0] * 4 == [code for _, code in ends]
@@ -448,8 +455,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("jump_s", [86_400, 3600, -3600, -86_400])
+@pytest.mark.parametrize("jump_s", [1800, -86_400])
 def test_a_clock_that_is_set_during_a_run_changes_neither_its_stages_nor_who_works(project, finished, jump_s):
+    """Many leases ahead, and less than the hour in which cache entries expire: those do, and look-ups miss them."""
     speed = 300
     project.edit("config/rollout.yaml", "speed: [0-9]+", f"speed: {speed}")
     command = [sys.executable, "-c", SET_THE_CLOCK, "2", str(jump_s), "apply"]
@@ -485,7 +493,7 @@ def test_a_snapshot_by_a_clock_that_was_set_back_is_kept(project):
     assert 1 == len(taken)
 
 
-@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/St_Johns", "XXX-14"])
+@pytest.mark.parametrize("zone", ["America/St_Johns", "XXX-14"])
 def test_a_time_zone_changes_nothing(project, zone):
     result = project.run("apply", "--target-stage", "dark_mode", TZ=zone)
 

@@ -230,8 +230,8 @@ COMMANDS = [
     (0, "apply --target-stage dark_mode"),
     (0, "apply --target-stage dark_mode"),
     (0, "status --json"),
-    (4, "check"),
-    (4, "check --watch 1s --rounds 2"),
+    (0, "check"),
+    (0, "check --watch 1s --rounds 2"),
     (0, "verify providers"),
     (0, "history"),
     (0, "snapshot"),
@@ -313,8 +313,9 @@ rm filler
 eval "$COMMAND" > "$OUT/again.out" 2> "$OUT/again.err"; echo $? > "$OUT/again.code"
 """
 
-SHADOW = "apply --target-stage shadow_mode"
-TAKE = f"$RUNNER {SHADOW}; $RUNNER snapshot; basename -s .json rollout.db.runner/snapshots/*.json | tail -1 > id"
+START = "apply --target-stage disabled"
+DARK = "apply --target-stage dark_mode"
+TAKE = f"$RUNNER {START}; $RUNNER snapshot; basename -s .json rollout.db.runner/snapshots/*.json | tail -1 > id"
 
 
 @pytest.fixture
@@ -349,23 +350,18 @@ LOOK = "look at the disk, which may be full or broken"
 @pytest.mark.parametrize(
     ("free_kib", "prepare", "command", "words"),
     [
-        (0, "true", f"$RUNNER {SHADOW}", ("database or disk is full\n  at rollout.db", ROOM)),
-        (100, "true", f"$RUNNER {SHADOW}", ("database or disk is full\n  at rollout.db", ROOM)),
-        (0, "$RUNNER apply --target-stage dark_mode", f"$RUNNER {SHADOW}", ("disk I/O error\n  at rollout.db", LOOK)),
-        (
-            60,
-            "$RUNNER apply --target-stage dark_mode",
-            f"$RUNNER {SHADOW}",
-            ("full\n  at rollout.db.runner/snap", ROOM),
-        ),
-        (40, f"$RUNNER {SHADOW}", "$RUNNER plan --out a.plan", ("cannot write the plan: No space left", ROOM)),
-        (160, f"$RUNNER {SHADOW}", "$RUNNER snapshot", ("full\n  at rollout.db.runner/snapshots", ROOM)),
-        (160, f"$RUNNER {SHADOW}", "$RUNNER rollback --level standard", ("full\n  at rollout.db.runner/snap", ROOM)),
-        (160, f"$RUNNER {SHADOW}", "$RUNNER rollback --level emergency", ("full\n  at rollout.db.runner/sn", ROOM)),
-        (160, TAKE, "$RUNNER restore $(cat id) --yes", ("full\n  at rollout.db", ROOM)),
-        (60, f"$RUNNER {SHADOW}", "TMPDIR=tmp $RUNNER rehearse", ("full\n  at tmp/runner-rehearsal-", ROOM)),
-        (300, f"$RUNNER {SHADOW}", "TMPDIR=tmp $RUNNER rehearse", ("database or disk is full", "NOT proved")),
-        (36, f"$RUNNER {SHADOW}", "$RUNNER rehearse", ("result could not be kept: No space left", ROOM)),
+        (0, "true", f"$RUNNER {START}", ("database or disk is full\n  at rollout.db", ROOM)),
+        (100, "true", f"$RUNNER {START}", ("database or disk is full\n  at rollout.db", ROOM)),
+        (0, f"$RUNNER {START}", f"$RUNNER {DARK}", ("disk I/O error\n  at rollout.db", LOOK)),
+        (60, f"$RUNNER {START}", f"$RUNNER {DARK}", ("full\n  at rollout.db.runner/snapshots", ROOM)),
+        (36, f"$RUNNER {START}", "$RUNNER plan --out a.plan", ("cannot write the plan: No space left", ROOM)),
+        (120, f"$RUNNER {START}", "$RUNNER snapshot", ("full\n  at rollout.db.runner/snapshots", ROOM)),
+        (120, f"$RUNNER {START}", "$RUNNER rollback --level standard", ("full\n  at rollout.db.runner/snap", ROOM)),
+        (120, f"$RUNNER {START}", "$RUNNER rollback --level emergency", ("full\n  at rollout.db.runner/sn", ROOM)),
+        (120, TAKE, "$RUNNER restore $(cat id) --yes", ("full\n  at rollout.db", ROOM)),
+        (60, f"$RUNNER {START}", "TMPDIR=tmp $RUNNER rehearse", ("full\n  at ", "runner-rehearsal-", ROOM)),
+        (500, f"$RUNNER {START}", "TMPDIR=tmp $RUNNER rehearse", ("database or disk is full", "NOT proved")),
+        (36, f"$RUNNER {START}", "$RUNNER rehearse", ("result could not be kept: No space left", ROOM)),
     ],
 )
 def test_a_full_disk_is_told_and_with_room_the_same_command_goes_on(small_disk, free_kib, prepare, command, words):
@@ -375,9 +371,9 @@ def test_a_full_disk_is_told_and_with_room_the_same_command_goes_on(small_disk, 
     assert all(word in told for word in words), told
 
 
-@pytest.mark.parametrize("command", [SHADOW, "snapshot", "rollback --level emergency", "plan --out a.plan", "rehearse"])
+@pytest.mark.parametrize("command", [DARK, "snapshot", "rollback --level emergency", "plan --out a.plan", "rehearse"])
 def test_a_limit_for_files_is_told_as_a_full_disk_is(project, command):
-    project.run("apply", "--target-stage", "dark_mode")
+    project.run("apply", "--target-stage", "disabled")
     before = project.tables()
     line = f"ulimit -f 100; {' '.join(project.command(*command.split()))}"
     done = subprocess.run(
@@ -630,7 +626,7 @@ def test_a_provider_that_misbehaves_breaches_in_plain_words_and_leaves_nothing(
     assert f"draftkings: {cause}" in breached.stdout
     assert "127.0.0.1" not in breached.stdout + breached.stderr
     assert took_s < 25
-    assert ["rollout.db", "rollout.db.runner"] == sorted(path.name for path in project.folder.glob("rollout.db*"))
+    assert {"rollout.db"} == {path.name for path in project.folder.glob("rollout.db*")} - {"rollout.db.runner"}
     assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
 
 
@@ -660,7 +656,9 @@ def test_a_provider_may_have_any_name_and_is_just_a_provider(project):
     (project.folder / "sql/sqlite/0004_more.sql").write_text(f"-- migrate:up\nINSERT INTO providers VALUES {values};\n")
     rest = "enabled: true, priority: high, poll_interval: 60s, timeout: 5s, retries: 0"
     with (project.folder / "config/providers.yaml").open("a") as file:
-        file.writelines(f"  - {{name: {json.dumps(name)}, {rest}, capabilities: {{}}}}\n" for name in names)
+        file.writelines(
+            f"  - {{name: {json.dumps(name, ensure_ascii=False)}, {rest}, capabilities: {{}}}}\n" for name in names
+        )
 
     planned = project.run("plan")
     applied = project.run("apply")
