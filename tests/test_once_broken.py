@@ -195,7 +195,7 @@ def test_a_load_that_fails_leaves_no_transaction_open(backend, rows):
 
 
 def test_two_statements_in_a_query_are_an_error_of_the_query(backend):
-    sample = ask(backend, Metric("m", Kind.SQL, query="SELECT 1; SELECT 2"), lambda: 0.0)
+    sample = ask(backend, Metric("m", Kind.SQL, query="SELECT 1; SELECT 2"), NOON, lambda: 0.0)
 
     assert ((), "SQLite: You can only execute one statement at a time.") == (sample.values, sample.error)
 

@@ -98,7 +98,7 @@ class StandIn:
         """Listen in the running event loop."""
         app = web.Application()
         app.router.add_get("/health", self._health)
-        app.router.add_get("/{provider}/{sport}", self._answer)
+        app.router.add_get(r"/{provider:[^/]+}/{sport:[^/]+}", self._answer)  # braces may stand in a name
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=STOPPING_S, handler_cancellation=True, handle_signals=False
         )

@@ -151,6 +151,6 @@ def test_expired_entries_are_warmed_again_and_it_says_so(project):
 
     result = project.run("apply", "--target-stage", "disabled")
 
-    assert "6 entries warmed again, they had expired" in result.stdout
+    assert "6 entries warmed again after they had expired" in result.stdout
     assert [6] == [event["rows"] for event in result.told("cache.warmed")]
     assert [(25,)] == project.rows("SELECT count(*) FROM portfolio_rationales WHERE expires_at > CURRENT_TIMESTAMP")

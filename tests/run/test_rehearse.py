@@ -72,7 +72,7 @@ def test_a_person_reads_what_was_proved_and_how_long_it_took(project, scratch):
 
     assert text.startswith("schema-finalization rehearsed for local (sqlite:///rollout.db), on a new database\n")
     assert "ok   rollback      emergency" in text
-    assert "no way back   nowhere: every step can be taken back" in text
+    assert "no undoing    of nothing: every step has its way back" in text
     assert "proved: 4 drills, 3 rollback levels and 3 restores, in " in text
 
 
