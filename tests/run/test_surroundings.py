@@ -669,7 +669,7 @@ def test_a_provider_may_have_any_name_and_is_just_a_provider(project):
     assert set(NAMES) <= {name for (name,) in project.rows("SELECT DISTINCT provider_name FROM provider_states")}
     assert (4, 28 + 4 * len(NAMES)) == project.on()
     assert 4 == project.rows("SELECT count(*) FROM provider_states WHERE provider_name = ?", HOSTILE)[0][0]
-    assert 0 == project.run("rollback", "--level", "emergency").exit_code
+    assert 0 == project.run("rollback", "--level", "standard").exit_code
 
 
 def test_a_provider_of_any_name_that_the_application_does_not_know_is_named_with_sql_that_works(project):
