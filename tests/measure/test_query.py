@@ -80,6 +80,16 @@ def test_with_max_age_only_a_number_of_now_is_one(reader, at, values):
     assert bool(values) == (sample.note is None)
 
 
+def test_a_time_without_a_zone_is_utc_wherever_the_runner_is(reader, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert answer(reader, "SELECT 7, '2026-08-02 12:00:00'", max_age_s=300).values == (7.0,)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 @pytest.mark.parametrize(
     ("at", "note"),
     [

@@ -758,3 +758,16 @@ def test_what_stands_in_the_database_is_shown_escaped(project):
 
     assert 9 == back.exit_code
     assert all(line.isprintable() for text in outputs for line in text.splitlines())
+
+
+def test_what_stands_in_a_migration_is_shown_escaped(project):
+    file = project.folder / "sql/sqlite/0004_more.sql"
+    file.write_text('-- migrate:up\nINSERT INTO "no\x1b[2J\u009b\u202esuch" VALUES (1);\n')
+
+    failed = project.run("apply", "--target-stage", "disabled", "--log-file", "rollout.log")
+
+    assert 1 == failed.exit_code
+    assert r"no such table: no\x1b[2J\x9b\u202esuch" in failed.stdout
+    assert r"no such table: no\u001b[2J\u009b\u202esuch" in failed.stderr
+    log = (project.folder / "rollout.log").read_text()
+    assert all(line.isprintable() for text in (failed.stdout, failed.stderr, log) for line in text.splitlines())
