@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     PENDING = 2
     INVALID = 3
     CRITERIA_FAILED = 4
+    RISKY = 5
     LOCKED = 6
     MISMATCH = 7
     ROLLED_BACK = 8

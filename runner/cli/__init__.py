@@ -98,6 +98,7 @@ def cli() -> None:
       2         changes are pending (plan --detailed-exitcode only)
       3         the config or a migration is not valid
       4         exit criteria failed, or the tables are not as declared
+      5         a review found what --fail-on names
       6         another runner works on this database
       7         history, config, plan or snapshot do not match
       8         breached, and rolled back

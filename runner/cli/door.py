@@ -41,7 +41,13 @@ DECLARED = "everything that is declared is applied"
 
 
 def config_argument(command: Callable[..., int]) -> Callable[..., int]:
-    """Give *command* the config file, the environment and --json, and turn its RunnerError into text and exit code."""
+    """Give *command* the config file, and all that `foreseen` gives."""
+    path = click.Path(path_type=Path, readable=False)  # a config that cannot be read is an invalid one
+    return click.argument("config", type=path, default=DEFAULT)(foreseen(command))
+
+
+def foreseen(command: Callable[..., int]) -> Callable[..., int]:
+    """Give *command* the environment and --json, and turn its RunnerError into text and exit code."""
 
     @functools.wraps(command)
     def run(**arguments: Any) -> int:
@@ -63,9 +69,7 @@ def config_argument(command: Callable[..., int]) -> Callable[..., int]:
         help="Let the config name files and folders outside of its project.",
     )(run)
     run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
-    run = click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(run)
-    path = click.Path(path_type=Path, readable=False)  # a config that cannot be read is an invalid one
-    return click.argument("config", type=path, default=DEFAULT)(run)
+    return click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(run)
 
 
 OUTSIDE = f"{__name__}.outside"
