@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.decide.criteria import Outcome, judge, summary
-from runner.engine.survey import CRITERIA
 from runner.errors import ExitCode
 from runner.measure.criteria import AT_ONCE, look, sight
+from runner.store.ledger import EXIT_CRITERIA
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,6 @@ def record(checked: Checked, backend: Backend, ledger: Ledger, run_id: str, cloc
     """Store what came of the criteria with a run that has just reached its last stage, and tell it."""
     found = checked.plain()
     with backend.transaction():  # adds a row that nobody else writes: that takes no lease
-        ledger.record_step(run_id, CRITERIA, found, clock.now())
+        ledger.record_step(run_id, EXIT_CRITERIA, found, clock.now())
     missed = [line["name"] for line in found.pop("criteria") if line["outcome"] != Outcome.PASS]
     tell("criteria.checked", run_id=run_id, **found, missed=missed)

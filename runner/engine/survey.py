@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from runner.store.ledger import Run, StageEntry
 
 
-CRITERIA = "exit_criteria"
-"""The step of a run under which the ledger keeps what came of the exit criteria."""
-
-
 class Survey:
     """*rollout* as it is declared, against the database behind *backend*."""
 
@@ -116,7 +112,7 @@ class Survey:
         last = self._rollout.stages[-1].name
         if run is None or run.level or run.final_stage != last or not self._rollout.criteria:
             return None
-        found = dict(self.ledger.steps(run.id)).get(CRITERIA)
+        found = self.ledger.exit_criteria(run.id)
         return run if found is None or found["verdict"] == "fail" else None
 
     def pending(self) -> list[Migration]:

@@ -45,6 +45,14 @@ def counts(found: dict[str, Any]) -> str:
     return f"{found['passed']} of {found['total']} passed{others}: {found['pass_rate_pct']:.1f} %"
 
 
+def brief(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the verdict, the counts, and the names of what did not pass; None where there is nothing to tell."""
+    if found is None:
+        return None
+    names = [line["name"] for line in found["criteria"] if line["outcome"] != "pass"]
+    return {**{key: value for key, value in found.items() if key != "criteria"}, "missed": names}
+
+
 def missed(found: dict[str, Any]) -> Iterator[str]:
     """Yield a line for every criterion that did not pass."""
     for line in found["criteria"]:

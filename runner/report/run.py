@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runner.report import check
+from runner.store.ledger import EXIT_CRITERIA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the JSON form. Grows when a key changes its meaning or goes away; new keys do not count."""
-CRITERIA = "exit_criteria"
-"""The step under which the ledger keeps what came of the exit criteria."""
-NOT_SEEDS = {CRITERIA, "snapshot", "rollback"}
+NOT_SEEDS = {EXIT_CRITERIA, "snapshot", "rollback"}
 """Steps that wrote no seeds, as all others did."""
 
 
@@ -43,7 +42,7 @@ def facts(ledger: Ledger, run: Run) -> dict[str, Any]:
         "changed_by_others": [
             change for entry in _closed(ledger, run, "undone") for change in entry.summary.get("changed_by_others", ())
         ],
-        "exit_criteria": steps.get(CRITERIA),
+        "exit_criteria": steps.get(EXIT_CRITERIA),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.config.model import DISABLED
-from runner.report import lock
+from runner.report import check, lock
 from runner.store.lock import holder
 from runner.store.tables import PORTFOLIO_RATIONALES
 
@@ -44,7 +44,7 @@ def facts(rollout: Rollout, backend: Backend | None, ledger: Ledger | None, now:
         "stage": passed[-1] if passed else DISABLED,
         "open": next((_entry(ledger, entry) for entry in standing if entry.state == "entered"), None),
         "migrations_applied": sum(row["state"] == "done" for row in ledger.migrations()),
-        "run": _brief(run) if run else None,
+        "run": _brief(ledger, run) if run else None,
         "holder": lock.facts(holder(backend), now),
         **_tables(backend, now),
     }
@@ -55,7 +55,7 @@ def _entry(ledger: Ledger, entry: StageEntry) -> dict[str, Any]:
     return {"stage": entry.stage, "ticks": entry.ticks, "metrics": ledger.verdicts(entry.id)}
 
 
-def _brief(run: Run) -> dict[str, Any]:
+def _brief(ledger: Ledger, run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "state": run.state,
@@ -63,6 +63,7 @@ def _brief(run: Run) -> dict[str, Any]:
         "message": run.message,
         "stopped": run.stopped,
         "level": run.level,
+        "exit_criteria": check.brief(ledger.exit_criteria(run.id)),
     }
 
 
@@ -95,13 +96,15 @@ def text(found: dict[str, Any], where: str, command: str) -> str:
         ("last run", _run(found["run"])),
         ("migrations", f"{found['migrations_applied']} of {found['migrations_declared']} applied"),
     ]
+    if found["run"] and found["run"]["exit_criteria"]:
+        rows.append(("exit criteria", check.counts(found["run"]["exit_criteria"])))
     if found["providers"]:
         count = found["providers"]
         rows.append(("providers", f"{count['declared']} rows, {count['active']} ACTIVE, {count['enabled']} enabled"))
     if found["caches"]:
         rows.append(("caches", f"{found['caches']['entries']} entries, {found['caches']['expired']} expired"))
     rows += [("lock", lock.who(found["holder"]) if found["holder"] else "free"), ("next", _next(found, command))]
-    return "\n".join([f"{found['rollout']} on {where}", *(f"  {name:<12}{value}" for name, value in rows)])
+    return "\n".join([f"{found['rollout']} on {where}", *(f"  {name:<14}{value}" for name, value in rows)])
 
 
 def _open(entry: dict[str, Any]) -> str:

@@ -164,6 +164,10 @@ CREATE TABLE runner_made_rows (
 """What brings tables of an older form to the next one. Done by the first command that writes."""
 
 
+EXIT_CRITERIA = "exit_criteria"
+"""The step of a run under which stands what came of the exit criteria."""
+
+
 class Run(NamedTuple):
     """
     One execution of a rollout, as stored.
@@ -452,6 +456,10 @@ class Ledger:
             "SELECT step, summary_json FROM runner_steps WHERE run_id = :run_id ORDER BY number", {"run_id": run_id}
         )
         return [(step, json.loads(summary)) for step, summary in rows]
+
+    def exit_criteria(self, run_id: str) -> Any:
+        """Return what came of the exit criteria at the end of a run; None where it did not come to them."""
+        return dict(self.steps(run_id)).get(EXIT_CRITERIA)
 
     # stages
 

@@ -131,8 +131,13 @@ def test_status_and_history_speak_of_the_run(finished):
         "final_stage": "full_active",
         "rollout_status": "completed",
     }.items() <= line.items()
-    assert "full_active" in project.run("status").stdout
-    assert "completed" in project.run("history").stdout
+    assert {"verdict": "pass", "passed": 18, "missed": []}.items() <= status["run"]["exit_criteria"].items()
+    assert status["run"]["exit_criteria"] == line["exit_criteria"]
+    for command in ("status", "history"):
+        said = project.run(command).stdout
+        assert "full_active" in said
+        assert "completed" in said
+        assert "18 of 18 passed" in said
 
 
 def test_the_result_can_be_had_as_json(project):
