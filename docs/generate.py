@@ -56,7 +56,8 @@ failure: write the address it leads to. The response time is that of the attempt
 Proxy variables are not used.
 
 **Help while you type**: the first line of each bundled file, `# yaml-language-server: $schema=...`, gives an editor the
-same descriptions, completion and checks.
+same descriptions, completion and checks. `runner init` writes the schemas beside a new config, and `runner schema --out
+FOLDER` does for one that is there.
 """
 
 
@@ -106,7 +107,8 @@ class Outline:
             yield from self._below(value["items"], depth)
         for alternative in value.get("oneOf", ()):
             if "properties" in alternative:
-                yield f"{'  ' * depth}- *{wanted(alternative)}*: {alternative['description']}"
+                said = f": {alternative['description']}" if "description" in alternative else ""
+                yield f"{'  ' * depth}- *{wanted(alternative)}*{said}"
                 yield from self.keys(alternative, depth + 1)
 
 

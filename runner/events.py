@@ -34,6 +34,10 @@ EVENTS: dict[str, tuple[str, str]] = {
     "lock.awaited": ("info", "another runner works on this database; this one waits for it, as it was asked to"),
     "lock.inherited": ("warning", "the runner that held the lock is gone, or its lease is over; this one took over"),
     "lock.removed": ("warning", "a person broke the lock; who held it can commit nothing any more"),
+    "network.noticed": (
+        "warning",
+        "the database lies on a network file system, or on one that may be; its locks are not to be trusted there",
+    ),
     "migration.applied": ("info", "a migration and its ledger row were committed"),
     "seed.applied": ("info", "declared rows were written"),
     "cache.warmed": ("info", "cache entries that had expired were written anew"),

@@ -182,7 +182,10 @@ def test_a_missing_folder_of_a_new_database_is_told_with_what_to_do(tmp_path):
     with pytest.raises(StepFailed) as caught:
         SqliteBackend(tmp_path / "none" / "rollout.db", create=True)
 
-    assert "check the path and the rights on its folder" == caught.value.problems[0].fix
+    assert (
+        "check the path, and the rights on the file, its -wal and -shm beside it, and its folder"
+        == caught.value.problems[0].fix
+    )
 
 
 @pytest.mark.parametrize("rows", [[(1, 2)], [(object(),)]])

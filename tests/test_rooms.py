@@ -15,7 +15,7 @@ BELOW = {
     "store": {"config.model", *GROUND},
     "measure": {"store", "config", *GROUND},
     "act": {"store", "config", *GROUND},
-    "decide": {"config.model", "errors", "samples"},  # pure: neither clock, database nor log
+    "decide": {"config.model", "config.duration", "errors", "samples"},  # pure: neither clock, database nor log
     "engine": {"__init__", "act", "measure", "decide", "store", "config", *GROUND},
     "report": {"store", "config", *GROUND},
     "cli": {"__init__", "engine", "report", "act", "measure", "decide", "store", "config", *GROUND},

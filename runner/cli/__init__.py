@@ -21,8 +21,11 @@ from runner.cli.door import silence
 from runner.errors import ExitCode
 
 COMMANDS = (
+    "init",
     "validate",
+    "lint",
     "plan",
+    "diff",
     "apply",
     "status",
     "check",
@@ -34,8 +37,14 @@ COMMANDS = (
     "rollback",
     "rehearse",
     "unlock",
+    "schema",
+    "completion",
 )
 """Each is a module of this room, whose `command` it is; in the order in which people meet them."""
+
+
+COMPLETING = "_RUNNER_COMPLETE"
+"""The variable by which a shell asks what may stand next; click answers."""
 
 
 class Commands(click.Group):
@@ -54,6 +63,8 @@ class Commands(click.Group):
 def main() -> None:
     """Run the command line and exit with one of `ExitCode`."""
     _take_streams()
+    if COMPLETING in os.environ:
+        _complete()
     gc.set_threshold(100_000, 20, 20)  # nearly all that is made while starting lives to the end: do not look so often
     try:
         code = cli.main(prog_name="runner", standalone_mode=False)
@@ -73,6 +84,13 @@ def main() -> None:
         click.echo("stopped at once; the same command goes on from the last commit", err=True)
         code = ExitCode.INTERRUPTED
     sys.exit(code or 0)
+
+
+def _complete() -> None:
+    """Answer a shell, and end; where that goes wrong, in any way, nothing is offered and nothing said."""
+    with contextlib.suppress(Exception):
+        cli.main(prog_name="runner", complete_var=COMPLETING, standalone_mode=False)
+    sys.exit(ExitCode.DONE)
 
 
 def _take_streams() -> None:

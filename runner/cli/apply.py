@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.door import config_argument, connect, load_rollout, lock_option, log_option, session
+from runner.cli.door import candidates, config_argument, connect, load_rollout, lock_option, log_option, session
 from runner.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @config_argument
-@click.option("--target-stage", metavar="STAGE", help="Stop after this stage; one behind the current walks back.")
+@click.option(
+    "--target-stage",
+    metavar="STAGE",
+    help="Stop after this stage; one behind the current walks back.",
+    shell_complete=candidates("stages"),
+)
 @click.option("--accept-changes", is_flag=True, help="Go on with an unfinished run although its config was changed.")
 @lock_option
 @log_option

@@ -40,6 +40,22 @@ MANY = 6
 DECLARED = "everything that is declared is applied"
 
 
+def candidates(of: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what offers a shell the names *of* which module `candidates` knows; nothing where anything is wrong."""
+
+    def offer(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        from runner.cli import candidates as known
+
+        given = context.params
+        try:
+            names: list[str] = getattr(known, of)(Path(given.get("config") or DEFAULT), given.get("environment"))
+        except Exception:  # noqa: BLE001  somebody is typing: what is wrong is told by the command itself
+            return []
+        return [name for name in names if name.startswith(incomplete)]
+
+    return offer
+
+
 def config_argument(command: Callable[..., int]) -> Callable[..., int]:
     """Give *command* the config file, and all that `foreseen` gives."""
     path = click.Path(path_type=Path, readable=False)  # a config that cannot be read is an invalid one
@@ -69,7 +85,11 @@ def foreseen(command: Callable[..., int]) -> Callable[..., int]:
         help="Let the config name files and folders outside of its project.",
     )(run)
     run = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(run)
-    return click.option("--env", "environment", metavar="NAME", help="Environment of the config. [local]")(run)
+    offered = candidates("environments")
+    named = click.option(
+        "--env", "environment", metavar="NAME", help="Environment of the config. [local]", shell_complete=offered
+    )
+    return named(run)
 
 
 OUTSIDE = f"{__name__}.outside"
@@ -82,6 +102,13 @@ def _note_outside(context: click.Context, _: click.Parameter, said: bool) -> Non
 
 log_option = click.option(
     "--log-file", type=click.Path(path_type=Path, dir_okay=False), help="Append the events to a file, too."
+)
+
+
+fail_on_option = click.option(
+    "--fail-on",
+    type=click.Choice(["caution", "dangerous", "blocked"]),
+    help="Exit with 5 where something is as dangerous as that.",
 )
 
 
@@ -228,8 +255,18 @@ def session(
         place = rollout.environment
         if create and place.must_rehearse and not exists(place.database, place.engine):
             rehearsed.require(rollout)  # no database is made for a refusal
+        _warn_of_network(rollout, tell)
         with contextlib.closing(open_backend(place.database, place.engine, create=create)) as backend:
             yield Session(rollout, backend, clock, tell, as_json, lock_timeout_s or 0.0)
+
+
+def _warn_of_network(rollout: Rollout, tell: Teller) -> None:
+    """Tell where the database lies, if locks do not hold there."""
+    from runner.store.connect import on_network
+
+    mount = on_network(rollout.environment.database, rollout.environment.engine)
+    if mount:
+        tell("network.noticed", rollout=rollout.name, file_system=mount.kind, mounted_at=mount.folder)
 
 
 @contextlib.contextmanager

@@ -7,13 +7,18 @@ from pathlib import Path
 
 import click
 
-from runner.cli.door import check_target, config_argument, load_rollout, looking, say, where
+from runner.cli.door import candidates, check_target, config_argument, load_rollout, looking, say, where
 from runner.errors import ExitCode
 
 
 @click.command()
 @config_argument
-@click.option("--target-stage", metavar="STAGE", help="Plan the way to this stage; one behind the current walks back.")
+@click.option(
+    "--target-stage",
+    metavar="STAGE",
+    help="Plan the way to this stage; one behind the current walks back.",
+    shell_complete=candidates("stages"),
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

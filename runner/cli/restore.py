@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.door import config_argument, load_rollout, lock_option, log_option, say, session, where
+from runner.cli.door import candidates, config_argument, load_rollout, lock_option, log_option, say, session, where
 from runner.errors import ExitCode, Mismatch, Problem
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("snapshot_id", metavar="ID")
+@click.argument("snapshot_id", metavar="ID", shell_complete=candidates("snapshots"))
 @config_argument
 @click.option("--yes", is_flag=True, help="Do not ask; for scripts.")
 @click.option("--dry-run", is_flag=True, help="Check the snapshot, show what would be lost, and do nothing.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.door import config_argument, load_rollout, log_option, reading, say, session, where
+from runner.cli.door import candidates, config_argument, load_rollout, log_option, reading, say, session, where
 from runner.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @config_argument
 @click.option("--list", "listing", is_flag=True, help="List the snapshots that there are, newest first; take none.")
-@click.option("--remove", metavar="ID", help="Remove that snapshot; take none.")
+@click.option("--remove", metavar="ID", help="Remove that snapshot; take none.", shell_complete=candidates("snapshots"))
 @log_option
 def command(
     config: Path,

@@ -19,6 +19,7 @@ from runner.config.model import (
     ProbeSettings,
     Provider,
     Reading,
+    Reassessed,
     Redirects,
     RefreshSelector,
     Rollback,
@@ -90,6 +91,11 @@ def snapshots(data: Data) -> Snapshots:
 def keep_details_s(data: Data) -> float:
     """Return how long the ledger keeps the details of what is over."""
     return seconds(data.get("keep_details", "90d"))
+
+
+def reassessed(data: Data) -> tuple[Reassessed, ...]:
+    """Return what the config says of the risks of changes."""
+    return tuple(Reassessed(code, each["risk"], each["reason"]) for code, each in data.get("risks", {}).items())
 
 
 def stages(data: list[Data], general: Data, known: Data) -> tuple[Stage, ...]:

@@ -20,3 +20,13 @@ def seconds(text: str) -> float:
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration")
     return round(sum(int(number) * UNITS_S[unit] for number, unit in _PART.findall(text)), 3)
+
+
+def written(duration_s: float) -> str:
+    """Return *duration_s* as people write it in a config: `1h30m`."""
+    left_ms = round(duration_s * 1000)
+    parts = []
+    for unit, unit_s in UNITS_S.items():
+        count, left_ms = divmod(left_ms, round(unit_s * 1000))
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts) or "0s"

@@ -21,7 +21,7 @@ from runner.config.faults import VARIABLE, ordered
 from runner.config.fence import FIX, leads_out, project_of
 from runner.config.model import Rollout
 from runner.config.node import root
-from runner.config.secret import without_secrets
+from runner.config.secret import variable, without_secrets
 from runner.config.shape import check_shape
 from runner.config.sqlfile import InvalidMigration, duplicate_versions, migration_files, read_migration
 from runner.config.substitute import substituted
@@ -30,7 +30,7 @@ from runner.config.yamlfile import read
 from runner.errors import InvalidConfig, Problem, in_file_order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from runner.config.document import Path as Place
@@ -48,6 +48,13 @@ class _File(NamedTuple):
     filled: Document
 
 
+class Declaration(NamedTuple):
+    """A rollout, and the files that declare it as they were read: by `rollout`, `providers` and `caches`."""
+
+    rollout: Rollout
+    documents: dict[str, Document]
+
+
 class _Migrations(NamedTuple):
     """What the migrations' folder holds; `files` is what messages call them, in order."""
 
@@ -63,21 +70,33 @@ def load(
     *,
     allow_outside: bool = False,
 ) -> Rollout:
+    """Return the rollout that the file at *path* declares; see `declaration`."""
+    return declaration(path, environment, environ, allow_outside=allow_outside).rollout
+
+
+def declaration(
+    path: Path,
+    environment: str | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    allow_outside: bool = False,
+    called: Callable[[Path], str] | None = None,
+) -> Declaration:
     """
     Return the rollout that the file at *path* declares, for *environment* (None: local, or the only one).
 
     *environ* is where `${NAME}` is looked up, for the chosen environment only. With *allow_outside* the paths in it may
-    lead out of the project. Raises InvalidConfig with every problem of every file, in file order. Where a problem is in
-    a file's form, what depends on it is not guessed at.
+    lead out of the project. *called* says what messages call a path. Raises InvalidConfig with every problem of every
+    file, in file order. Where a problem is in a file's form, what depends on it is not guessed at.
     """
-    fence = None if allow_outside else project_of(path)
-    main = read(path, shown_path(path))
+    reading = _Reading(path, environ, None if allow_outside else project_of(path), called or shown_path)
+    main = read(path, reading.called(path))
     chosen = environment or _default_environment(main)
     rollout = _filled(main, "rollout", environ, chosen)
-    providers, caches = (_beside(path, rollout.filled, name, environ, fence) for name in ("providers", "caches"))
+    providers, caches = (reading.beside(rollout.filled, name) for name in ("providers", "caches"))
     problems = list(_unknown_environment(rollout.filled, chosen))
     engine, database_problems = _engine(rollout.filled, chosen)
-    found = _migrations(path, rollout.filled, engine, fence)
+    found = reading.migrations(rollout.filled, engine)
     declared = Declared(*(root(file.filled) for file in (rollout, providers, caches)))
     faults, fault_problems = ordered(environ.get(VARIABLE, ""), declared.provider_names, declared.stage_names)
     problems += [*database_problems, *found.problems, *fault_problems, *cross_check(declared)]
@@ -87,7 +106,28 @@ def load(
     if problems:
         files = [document.file for document in documents]
         raise InvalidConfig(*in_file_order(problems, [*files, *found.files, VARIABLE]))
-    return _rollout(path, (rollout, providers, caches), str(chosen), str(engine), faults, found.migrations)
+    complete = _rollout(path, (rollout, providers, caches), str(chosen), str(engine), faults, found.migrations)
+    return Declaration(complete, dict(zip(("rollout", "providers", "caches"), documents, strict=True)))
+
+
+def migrations_for(
+    path: Path, environment: str | None = None, engine: str | None = None, *, allow_outside: bool = False
+) -> tuple[tuple[Migration, ...], str]:
+    """
+    Return the migrations that the config at *path* has for *engine* (None: that of *environment*), and the engine.
+
+    The config has to be valid for *environment*. An engine that no environment uses may have its migrations beside the
+    others, in the folder that `{engine}` makes of their path.
+    """
+    found = declaration(path, environment, allow_outside=allow_outside)
+    own = found.rollout.environment.engine
+    if engine is None or engine == own:
+        return found.rollout.migrations, own
+    reading = _Reading(path, os.environ, None if allow_outside else project_of(path), shown_path)
+    others = reading.migrations(found.documents["rollout"], engine)
+    if others.problems:
+        raise InvalidConfig(*in_file_order(others.problems, [found.documents["rollout"].file, *others.files]))
+    return others.migrations, engine
 
 
 def shown_path(path: Path) -> str:
@@ -125,23 +165,6 @@ def _filled(document: Document, name: str, environ: Mapping[str, str], environme
     return _File(document, filled)
 
 
-def _beside(path: Path, rollout: Document, key: str, environ: Mapping[str, str], fence: Path | None) -> _File:
-    """Read the file that *rollout* names at *key*. Where it names none, there is nothing to say of it."""
-    named = root(rollout)[key]
-    nothing = Document("", NOTHING, rollout.marks[:0])
-    if not isinstance(named.value, str):
-        return _File(nothing, nothing)
-    target = path.parent / named.value
-    if fence is not None and leads_out(target, fence):
-        rollout.problems.append(_outside(named, f"the file of the {key}", fence))
-        return _File(nothing, nothing)
-    return _filled(read(target, shown_path(target), named.where), key, environ)
-
-
-def _outside(named: Node, what: str, fence: Path) -> Problem:
-    return named.problem(f"{what} is outside of the project {visible(shown_path(fence))}: {named.shown}", FIX)
-
-
 def _unknown_environment(rollout: Document, environment: str | None) -> list[Problem]:
     environments = root(rollout)["environments"]
     if not isinstance(environments.value, dict) or not environments.value or environment in environments.value:
@@ -160,14 +183,20 @@ def _unanswered(declared: Declared, environment: str | None) -> Iterator[Problem
     for provider in declared.providers["providers"].each():
         if provider["name"].known and provider["endpoint"].otherwise("") == "":
             what = f"{plain(provider['name'].value)} has no endpoint, and {environment} refuses the stand-in"
-            fix = "set the variable of its endpoint, write the endpoint, or allow the stand-in: `stand_in: allowed`"
-            yield provider["name"].problem(what, fix)
+            yield provider["name"].problem(what, _answer(provider["endpoint"], "endpoint"))
     for _, category in declared.rollout["exit_criteria"].entries():
         for name, criterion in category.entries():
             if criterion["kind"].value == "http" and criterion["url"].value == "":
                 what = f"{plain(name)} has no url, and {environment} refuses the stand-in"
-                fix = "set the variable of its url, write the url, or allow the stand-in: `stand_in: allowed`"
-                yield criterion["url"].problem(what, fix)
+                yield criterion["url"].problem(what, _answer(criterion["url"], "url"))
+
+
+def _answer(address: Node, key: str) -> str:
+    """Say how the empty *address* gets its value: by its variable, if it is one."""
+    written = variable(str(address.document.shown(address.path, "")))
+    name = written.strip("${}").removesuffix(":-") if written else None
+    first = f"set {name}" if name else f"write the {key}"
+    return f"{first}, or allow the stand-in: `stand_in: allowed`"
 
 
 def _engine(rollout: Document, environment: str | None) -> tuple[str | None, list[Problem]]:
@@ -181,33 +210,57 @@ def _engine(rollout: Document, environment: str | None) -> tuple[str | None, lis
         return None, [database.problem(f"the database of {environment} {error}", error.fix)]
 
 
-def _migrations(path: Path, rollout: Document, engine: str | None, fence: Path | None) -> _Migrations:
-    named = root(rollout)["migrations"]
-    if engine is None or not isinstance(named.value, str):
-        return _Migrations()
-    folder = path.parent / named.value.replace("{engine}", engine)
-    if fence is not None and leads_out(folder, fence):
-        return _Migrations(problems=(_outside(named, "the migrations folder", fence),))
-    try:
-        paths = migration_files(folder.iterdir())
-    except (OSError, ValueError) as error:
-        why = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder that can be read"
-        what = f"the migrations folder {plain(shown_path(folder))} {why}"
-        return _Migrations(problems=(named.problem(what, "correct the path, or create the folder"),))
-    shown = os.path.normpath(shown_path(folder))
-    named_paths = [(file, os.path.join(shown, file.name)) for file in paths]  # noqa: PTH118  it is text to be shown
-    migrations: list[Migration] = []
-    problems = list(duplicate_versions(named_paths))
-    for file, name in named_paths:
-        if fence is not None and file.is_symlink() and leads_out(file, fence):
-            what = f"the migration {plain(name)} is a link that leads out of the project {visible(shown_path(fence))}"
-            problems.append(named.problem(what, FIX))
-            continue
+class _Reading(NamedTuple):
+    """The reading of one config: where it is, and what it may reach."""
+
+    path: Path
+    environ: Mapping[str, str]
+    fence: Path | None
+    called: Callable[[Path], str]
+
+    def beside(self, rollout: Document, key: str) -> _File:
+        """Read the file that *rollout* names at *key*. Where it names none, there is nothing to say of it."""
+        named = root(rollout)[key]
+        nothing = Document("", NOTHING, rollout.marks[:0])
+        if not isinstance(named.value, str):
+            return _File(nothing, nothing)
+        target = self.path.parent / named.value
+        if self.fence is not None and leads_out(target, self.fence):
+            rollout.problems.append(self._outside(named, f"the file of the {key}", self.fence))
+            return _File(nothing, nothing)
+        return _filled(read(target, self.called(target), named.where), key, self.environ)
+
+    def migrations(self, rollout: Document, engine: str | None) -> _Migrations:
+        named = root(rollout)["migrations"]
+        if engine is None or not isinstance(named.value, str):
+            return _Migrations()
+        folder = self.path.parent / named.value.replace("{engine}", engine)
+        if self.fence is not None and leads_out(folder, self.fence):
+            return _Migrations(problems=(self._outside(named, "the migrations folder", self.fence),))
+        shown = os.path.normpath(self.called(folder))
         try:
-            migrations.append(read_migration(file, name))
-        except InvalidMigration as error:
-            problems.extend(error.problems)
-    return _Migrations(tuple(migrations), tuple(name for _, name in named_paths), tuple(problems))
+            paths = migration_files(folder.iterdir())
+        except (OSError, ValueError) as error:
+            why = "does not exist" if isinstance(error, FileNotFoundError) else "is not a folder that can be read"
+            what = f"the migrations folder {plain(self.called(folder))} {why}"
+            return _Migrations(problems=(named.problem(what, "correct the path, or create the folder"),))
+        named_paths = [(file, os.path.join(shown, file.name)) for file in paths]  # noqa: PTH118  it is text to be shown
+        migrations: list[Migration] = []
+        problems = list(duplicate_versions(named_paths))
+        for file, name in named_paths:
+            if self.fence is not None and file.is_symlink() and leads_out(file, self.fence):
+                project = visible(self.called(self.fence))
+                what = f"the migration {plain(name)} is a link that leads out of the project {project}"
+                problems.append(named.problem(what, FIX))
+                continue
+            try:
+                migrations.append(read_migration(file, name))
+            except InvalidMigration as error:
+                problems.extend(error.problems)
+        return _Migrations(tuple(migrations), tuple(name for _, name in named_paths), tuple(problems))
+
+    def _outside(self, named: Node, what: str, fence: Path) -> Problem:
+        return named.problem(f"{what} is outside of the project {visible(self.called(fence))}: {named.shown}", FIX)
 
 
 def _rollout(
@@ -239,4 +292,5 @@ def _rollout(
         declared=without_secrets(declared),
         digest=digest(declared),
         keep_details_s=build.keep_details_s(data.get("ledger", {})),
+        reassessed=build.reassessed(data.get("review", {})),
     )

@@ -379,11 +379,33 @@ class Rollback(NamedTuple):
         return dict(self.within_s)[level]
 
 
+class Reassessed(NamedTuple):
+    """What a review is to make of a kind of change, and why: `risk` is safe, caution, dangerous or blocked."""
+
+    code: str
+    risk: str
+    reason: str
+
+
 class Statement(NamedTuple):
     """One SQL statement and the line of its file on which it begins."""
 
     sql: str
     line: int
+
+
+class Ignore(NamedTuple):
+    """
+    A comment `-- lint:ignore CODE reason` and its line; what it does not say is empty.
+
+    `statement` is the line on which the statement that it is for begins, or its own where there is none; None is the
+    whole file.
+    """
+
+    code: str
+    reason: str
+    line: int
+    statement: int | None
 
 
 class Migration(NamedTuple):
@@ -405,6 +427,7 @@ class Migration(NamedTuple):
     in_transaction: bool = True
     destructive: bool = False
     lock_timeout_s: float | None = None
+    ignores: tuple[Ignore, ...] = ()
 
 
 class Rollout(NamedTuple):
@@ -434,6 +457,7 @@ class Rollout(NamedTuple):
     declared: dict[str, Any]
     digest: str
     keep_details_s: float = 90 * 86_400
+    reassessed: tuple[Reassessed, ...] = ()
 
     @property
     def targets(self) -> tuple[Target, ...]:

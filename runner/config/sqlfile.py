@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.config.duration import seconds
-from runner.config.model import Migration
-from runner.config.statements import first_keyword, split
+from runner.config.model import Ignore, Migration
+from runner.config.statements import first_keyword, line_comments, split
 from runner.config.wording import choose, closest, plain, shown
-from runner.config.yamlfile import Unreadable, contents, decoded
+from runner.config.yamlfile import Unreadable, conflict, contents, decoded
 from runner.errors import Problem, Where
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ TRANSACTION_CONTROL = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOIN
 
 _NAME = re.compile(r"(?P<version>[0-9]+)_(?P<name>.+)\.sql")
 _MARKER = re.compile(r"^[ \t]*--[ \t]*migrate[ \t]*:[ \t]*(?P<section>[^\s:]*)(?P<options>.*)$")
+_IGNORE = re.compile(r"lint[ \t]*:[ \t]*ignore\b[ \t]*(?P<code>\S*?):?(?:\s+(?P<reason>.*))?", re.DOTALL)
 _FLAG = {"true": True, "false": False}
 
 
@@ -78,6 +80,8 @@ def read_migration(path: Path, file: str) -> Migration:
         text = _normalised(decoded(raw, file))
     except Unreadable as error:
         raise InvalidMigration([error.problem]) from None
+    if problem := conflict(text, file):
+        raise InvalidMigration([problem])
     return _Reading(file, text).migration(named["version"], named["name"], checksum(raw))
 
 
@@ -111,7 +115,8 @@ class _Reading:
         if self._problems:
             raise InvalidMigration(self._problems)
         up, down, verify = (statements[part] for part in SECTIONS)
-        return Migration(version, name, Path(self._file), digest, up, down, verify, **options)
+        ignores = tuple(self._ignores(sections, statements))
+        return Migration(version, name, Path(self._file), digest, up, down, verify, **options, ignores=ignores)
 
     def _refuse(self, what: str, line: int | None, fix: str) -> None:
         self._problems.append(Problem(what, Where(self._file, line), fix))
@@ -164,6 +169,18 @@ class _Reading:
                 )
         return statements
 
+    def _ignores(self, sections: dict[str, Section], statements: dict[str, tuple[Statement, ...]]) -> Iterator[Ignore]:
+        """Yield what the lint is told to ignore; a comment is for the statement around or below it."""
+        head = self._parts()[0]
+        yield from _ignores_in(head.text, head.line)
+        for part, section in sections.items():
+            begins = [each.line for each in statements[part]]
+            for found in _ignores_in(section.text, section.line + 1):
+                number = bisect_right(begins, found.line)
+                yield found._replace(
+                    statement=_statement_at(found.line, statements[part][max(0, number - 1) : number + 1])
+                )
+
     def _options(self, up: Section | None) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for option in up.options if up else ():
@@ -203,6 +220,19 @@ class _Reading:
         if not verified:
             fix = "add one that tells after a crash whether the statement was done"
             self._refuse("transaction:false without a section migrate:verify", line, fix)
+
+
+def _ignores_in(text: str, line: int) -> Iterator[Ignore]:
+    if "lint" not in text:  # as in most files: they are not worth a second reading
+        return
+    for number, comment in line_comments(text, line):
+        if found := _IGNORE.fullmatch(comment):
+            yield Ignore(found["code"], (found["reason"] or "").strip(), number, None)
+
+
+def _statement_at(line: int, statements: Iterable[Statement]) -> int:
+    """Return where the first of *statements* begins that does not end before *line*; *line* where there is none."""
+    return next((each.line for each in statements if line <= each.line + each.sql.count("\n")), line)
 
 
 _OPTIONS: dict[str, tuple[str, Any, str]] = {

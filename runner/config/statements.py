@@ -56,6 +56,16 @@ def split(sql: str, line: int = 1) -> Iterator[Statement]:
         begin = _code(sql, end)
 
 
+def line_comments(sql: str, line: int = 1) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each `--` comment of *sql*, whose first line is line *line* of its file."""
+    counted = 0
+    for found in _QUOTED_OR_END.finditer(sql):
+        if found.group().startswith("--"):
+            line += sql.count("\n", counted, found.start())
+            counted = found.start()
+            yield line, found.group()[2:].strip()
+
+
 def _code(sql: str, start: int) -> int:
     found = _SPACE.match(sql, start)
     return found.end() if found else start

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST_MIB = 64
+CONFLICT = "<<<<<<< "
+"""What git writes above the first of two versions that it could not merge."""
 
 
 class Unreadable(Exception):
@@ -55,6 +57,9 @@ def parse(text: str, file: str) -> Document:
     import yaml  # noqa: PLC0415  23 ms, paid at the door of load
 
     tree = Tree(file)
+    if problem := conflict(text, file):
+        tree.document.problems.append(problem)
+        return _unusable(tree)
     try:
         with _collector_off():
             _grow(tree, text)
@@ -67,6 +72,15 @@ def parse(text: str, file: str) -> Document:
     if document.data is None and not document.problems:
         document.problems.append(Problem(f"{file} is empty", Where(file), "begin with `version: 1`"))
     return document if document.data is not None else _unusable(tree)
+
+
+def conflict(text: str, file: str) -> Problem | None:
+    """Return the problem of a merge that nobody has finished: git's markers stand in *text*."""
+    begin = 0 if text.startswith(CONFLICT) else text.find(f"\n{CONFLICT}") + 1
+    if not begin and not text.startswith(CONFLICT):
+        return None
+    fix = "choose between the two versions, and remove the lines that begin with <<<<<<<, ======= and >>>>>>>"
+    return Problem("a merge conflict stands here", Where(file, text.count("\n", 0, begin) + 1), fix)
 
 
 def contents(path: os.PathLike[str] | str, file: str, origin: Where | None = None) -> bytes:

@@ -20,9 +20,10 @@ from runner.config.model import Policy, Statistic
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runner.config.model import Threshold
+    from runner.config.model import Stage, Threshold
     from runner.samples import Sample
 
+RISING = frozenset({Statistic.SUM, Statistic.MAX})
 PERCENTILE = {Statistic.P50: 50, Statistic.P90: 90, Statistic.P95: 95, Statistic.P99: 99}
 WINDOW = 10_000
 """
@@ -48,7 +49,7 @@ class Verdict(StrEnum):
     @property
     def lets_go_on(self) -> bool:
         """Whether a stage may be left on this verdict."""
-        return self in {Verdict.PASS, Verdict.WARN}
+        return self is Verdict.PASS or self is Verdict.WARN
 
 
 class Effect(StrEnum):
@@ -90,16 +91,22 @@ class Tally:
         One sample without a number leaves the whole tick without one, but what else was read counts all the same: a
         NaN beside six failures does not hide them. Only samples that are whole count as observed.
         """
-        self.error = next((sample.error for sample in samples if sample.error), None)
-        self.note = next((sample.note for sample in samples if sample.note), None)
-        usable = [sample for sample in samples if not sample.error]
-        values = [value for sample in usable for value in sample.values]
-        numbers = [value for value in values if isfinite(value)]
-        self.missing = bool(self.error) or not numbers or len(numbers) < len(values)
+        self.error = self.note = None
         if self.statistic is Statistic.LAST:
             self.count, self._last = 0, None
-        whole = (sample for sample in usable if sample.values and all(map(isfinite, sample.values)))
-        self.count += sum(sample.observations for sample in whole)
+        values = 0
+        numbers: list[float] = []
+        for sample in samples:
+            self.note = self.note or sample.note
+            if sample.error:
+                self.error = self.error or sample.error
+                continue
+            finite = [value for value in sample.values if isfinite(value)]
+            values += len(sample.values)
+            numbers += finite
+            if finite and len(finite) == len(sample.values):
+                self.count += sample.observations
+        self.missing = bool(self.error) or not numbers or len(numbers) < values
         if numbers:
             self._take(numbers)
         self.value = self._statistic()
@@ -152,11 +159,10 @@ def _compare(threshold: Threshold, value: float) -> Verdict:
 
 def _is_certain(threshold: Threshold, value: float) -> bool:
     """Say whether more samples cannot bring *value* back inside: a sum or maximum too high, a minimum too low."""
-    too_high = threshold.max is not None and value > threshold.max
-    too_low = threshold.min is not None and value < threshold.min
-    return (threshold.statistic in {Statistic.SUM, Statistic.MAX} and too_high) or (
-        threshold.statistic is Statistic.MIN and too_low
-    )
+    statistic = threshold.statistic
+    if threshold.max is not None and value > threshold.max and statistic in RISING:
+        return True
+    return threshold.min is not None and value < threshold.min and statistic is Statistic.MIN
 
 
 def judge(threshold: Threshold, tally: Tally) -> Verdict:
@@ -251,7 +257,15 @@ class Gate:
             for threshold in thresholds
             for subject in ((names or ("",)) if threshold.by_provider else ("",))
         ]
-        self._tallies = [Tally(judgement.threshold.statistic) for judgement in self.judgements]
+        self._tallies = {_source(judgement): Tally(judgement.threshold.statistic) for judgement in self.judgements}
+        self._seen = [(judgement, self._tallies[_source(judgement)]) for judgement in self.judgements]
+
+    def part(self, thresholds: Iterable[Threshold]) -> Gate:
+        """Return a gate of some of these thresholds: it hears of all that this one takes, and is given nothing."""
+        chosen = set(thresholds)
+        part = Gate((), ())
+        part.judgements = [judgement for judgement in self.judgements if judgement.threshold in chosen]
+        return part
 
     def take(self, samples: Iterable[Sample]) -> None:
         """Take what one tick found and judge every threshold anew."""
@@ -260,8 +274,9 @@ class Gate:
             found.setdefault((sample.metric, ""), []).append(sample)
             if sample.subject:
                 found.setdefault((sample.metric, sample.subject), []).append(sample)
-        for judgement, tally in zip(self.judgements, self._tallies, strict=True):
-            tally.add(found.get((judgement.threshold.metric, judgement.subject), ()))
+        for (metric, subject, _), tally in self._tallies.items():
+            tally.add(found.get((metric, subject), ()))
+        for judgement, tally in self._seen:
             judgement.take(tally)
 
     @property
@@ -280,6 +295,27 @@ class Gate:
         if self.breaches or not all(judgement.holds for judgement in self.missing):
             return Effect.BREACH
         return Effect.HOLD if self.missing else Effect.GO_ON
+
+    def after(self, stage: Stage, tick: int, *, waits: bool) -> Effect:
+        """
+        Say what follows for *stage* now that *tick* (the first is 0) is judged.
+
+        A breach ends it at once. It is held until its duration is over, and then while anything is missing, or it
+        *waits* for rows to be switched on: until its deadline, which breaches it.
+        """
+        if self.breaches:
+            return Effect.BREACH
+        if tick + 1 < stage.ticks:
+            return Effect.HOLD
+        effect = self.effect
+        if effect is Effect.GO_ON and waits:
+            effect = Effect.HOLD
+        return Effect.BREACH if effect is Effect.HOLD and tick + 1 >= stage.deadline_ticks else effect
+
+
+def _source(judgement: Judgement) -> tuple[str, str, Statistic]:
+    """Return what a threshold is held against: two of the same have one tally."""
+    return judgement.threshold.metric, judgement.subject, judgement.threshold.statistic
 
 
 def _limits(low: float | None, high: float | None) -> str:
@@ -300,7 +336,7 @@ def _number(value: float, *limits: float | None) -> str:
 def _units(number: float) -> int:
     """Return of how many 1 / UNIT *number* is, exactly."""
     top, bottom = number.as_integer_ratio()
-    return top * (UNIT // bottom)
+    return top << 1075 - bottom.bit_length()  # by UNIT // bottom: the bottom is a power of two
 
 
 def _ratio(top: int, bottom: int) -> float:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runner.errors import Where
 
 
@@ -23,12 +25,22 @@ class Risk(StrEnum):
         return list(Risk).index(self)
 
 
+def reaches(risks: Iterable[str], limit: str) -> bool:
+    """Say whether one of *risks* is as dangerous as *limit*, or more."""
+    return any(Risk(risk).rank >= Risk(limit).rank for risk in risks)
+
+
 class Rule(NamedTuple):
-    """One kind of thing that is told: its code, how dangerous it is, and why, in a sentence for docs/risk.md."""
+    """
+    One kind of thing that is told: its code, how dangerous it is, and why, in a sentence for docs/risk.md.
+
+    `opposite` is the code of the same change the other way round; None where that has the same code, or none.
+    """
 
     code: str
     risk: Risk
     why: str
+    opposite: str | None = None
 
 
 class Finding(NamedTuple):

@@ -392,12 +392,12 @@ class Passage:
         """Say whether every threshold passes and every selected provider is on; Breach if there is no more time."""
         missing = [str(judgement) for judgement in self.gate.missing]
         missing += [f"{'/'.join(key)} is not active: no probe of it has passed" for key in self.waiting]
-        if not missing:
-            return True
-        if self.gate.effect is Effect.BREACH or tick + 1 >= self.stage.deadline_ticks:
+        effect = self.gate.after(self.stage, tick, waits=bool(self.waiting))
+        if effect is Effect.BREACH:
             raise Breach("; ".join(missing))
-        self.hold(missing)
-        return False
+        if effect is Effect.HOLD:
+            self.hold(missing)
+        return effect is Effect.GO_ON
 
     def _breach_text(self) -> str:
         return "; ".join(self._explained(judgement) for judgement in self.gate.breaches)

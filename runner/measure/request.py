@@ -231,17 +231,35 @@ def _check_status(status: int) -> None:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read the whole answer, unpacked, and give up where it grows too large."""
-    body = bytearray()
+    """
+    Read the whole answer, unpacked, and return it where it is JSON; give up where it grows, or says it is, too large.
+
+    A hundred answers may be under way at once: what nobody looks at is counted and not kept.
+    """
+    body, size_bytes = bytearray(), 0
+    kept = _is_json(response.content_type)
+    most_bytes = MAX_MIB * 1024 * 1024
+    if (response.content_length or 0) > most_bytes:
+        raise _too_large()
     async for part in response.content.iter_any():
-        body += part
-        if len(body) > MAX_MIB * 1024 * 1024:
-            raise _Failure(f"answer is larger than {MAX_MIB} MiB", again=False)
+        size_bytes += len(part)
+        if size_bytes > most_bytes:
+            raise _too_large()
+        if kept:
+            body += part
     return bytes(body)
 
 
+def _too_large() -> _Failure:
+    return _Failure(f"answer is larger than {MAX_MIB} MiB", again=False)
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type == "application/json" or content_type.endswith("+json")
+
+
 def _content(content_type: str, body: bytes) -> Any:
-    if not body or (content_type != "application/json" and not content_type.endswith("+json")):
+    if not body or not _is_json(content_type):
         return None
     try:
         return json.loads(body)

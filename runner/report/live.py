@@ -83,6 +83,10 @@ _TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         f"took over from {_holder(f)}, {'which is gone' if f['is_gone'] else 'whose lease is over'}"
     ),
     "lock.removed": lambda f: f"the lock of {_holder(f)} is broken",
+    "network.noticed": lambda f: (
+        f"the database lies on {f['file_system']}, mounted at {f['mounted_at']}: locks are not to be trusted there; "
+        "put it on a local disk"
+    ),
     "migration.applied": lambda f: f"migration {f['version']}_{f['name']} applied",
     "seed.applied": lambda f: f"{f['step']}: {f['added']} added, {f['changed']} changed, {f['left']} left as they are",
     "cache.warmed": lambda f: f"{f['rows']} cache entries had expired and were warmed again",

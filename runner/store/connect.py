@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.store.backend import Backend
+    from runner.store.mounts import Mount
 
 
 def open_backend(url: str, engine: str, *, create: bool = False, read_only: bool = False) -> Backend:
@@ -46,6 +47,16 @@ def state_folder(url: str, engine: str) -> Path:
         path = path.resolve() if path.is_symlink() else path
         return path.with_name(f"{path.name}.runner")
     raise ValueError(engine)
+
+
+def on_network(url: str, engine: str) -> Mount | None:
+    """Return the network file system that the database at *url* lies on; None where its locks can be trusted."""
+    if engine == "sqlite":
+        from runner.store.mounts import network_mount  # noqa: PLC0415
+        from runner.store.sqlite import path_of  # noqa: PLC0415
+
+        return network_mount(path_of(url))
+    return None
 
 
 def exists(url: str, engine: str) -> bool:

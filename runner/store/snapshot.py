@@ -106,14 +106,21 @@ class Shelf:
         """Return every snapshot, newest first, and what is wrong with those that cannot be used."""
         found: list[Snapshot] = []
         problems: list[Problem] = []
-        for path in sorted(self.folder.glob("*.json")):
+        for snapshot_id in self._ids():
             try:
-                snapshot = self.read(path.stem)
+                snapshot = self.read(snapshot_id)
                 self._check_size(snapshot)
                 found.append(snapshot)
             except RunnerError as failure:
                 problems += failure.problems
         return sorted(found, key=lambda each: (each.created_at, each.id), reverse=True), problems
+
+    def _ids(self) -> list[str]:
+        """Return what has a manifest, by name; OSError where the folder cannot be read: that is not an empty one."""
+        try:
+            return sorted(path.stem for path in self.folder.iterdir() if path.suffix == ".json")
+        except FileNotFoundError:
+            return []
 
     def has(self, snapshot_id: str) -> bool:
         """Say whether there is a snapshot of that id, in whatever state."""

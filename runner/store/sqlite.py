@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC
@@ -46,6 +47,9 @@ OURS_IN_A_TRANSACTION = (
 )
 OURS = (*OURS_IN_A_TRANSACTION, "foreign_keys=ON", "synchronous=FULL")
 """What a migration may set for itself is set back after it."""
+NO_SHARED_MEMORY = "SQLITE_IOERR_SHMMAP"
+NO_LOCKS = ("SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_CHECKRESERVEDLOCK", "SQLITE_PROTOCOL")
+"""What SQLite says on file systems that are nothing for a database."""
 MOST_ORPHANS = 100
 """So many rows without a parent are listed, as many as `integrity_check` lists by itself."""
 BRINGING_BACK = (
@@ -116,33 +120,49 @@ class SqliteBackend:
         self._tidies_up = read_only and not Path(f"{path}-wal").exists()
         with self._explained:
             new = create and _make_file(path)
+            if not read_only:
+                _let_write_beside(path)
             mode = "memory" if imagined else "ro" if read_only else "rw"
             self._conn = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
             )
             if new:
                 self._patiently("PRAGMA journal_mode=WAL")
-            self._look_inside(f"{path.absolute().as_uri()}?mode=rw")
+            self._look_inside(f"{path.absolute().as_uri()}?mode=rw", new=new)
             self._conn.execute("PRAGMA foreign_keys=ON")
             self._conn.execute("PRAGMA synchronous=FULL")
             self._conn.execute("PRAGMA temp_store=MEMORY")
 
-    def _look_inside(self, uri: str) -> None:
+    def _look_inside(self, uri: str, *, new: bool) -> None:
         """
         Read a little, so that what is wrong with the file is found now.
 
         Where a process was killed in the middle of a commit, whoever reads first takes back what it had begun. A
         connection that only reads cannot: one that may write does it, and writes nothing else.
+
+        Where processes cannot share memory, as on many network file systems, a new database does without WAL.
         """
         look = "SELECT count(*) FROM sqlite_master"
         try:
             self._conn.execute(look).fetchone()
         except sqlite3.OperationalError as error:
+            if new and error.sqlite_errorname == NO_SHARED_MEMORY:
+                self._do_without_log(uri)
+                return
             if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
                 raise
             with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as writer:
                 writer.execute(look).fetchone()
             self._conn.execute(look).fetchone()
+
+    def _do_without_log(self, uri: str) -> None:
+        """Let a new database have a journal that is no log: whoever has it alone needs no shared memory for that."""
+        self._conn.close()
+        self._conn = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        for setting in ("locking_mode=EXCLUSIVE", "journal_mode=DELETE", "locking_mode=NORMAL"):
+            self._patiently(f"PRAGMA {setting}")
+        self._conn.execute("SELECT count(*) FROM sqlite_master").fetchone()  # lets go of the file
+        Path(f"{self.path}-shm").unlink(missing_ok=True)
 
     @cached_property
     def inspected(self) -> sqlite_utils.Database:
@@ -436,6 +456,20 @@ def _make_file(path: Path) -> bool:
     return path.stat().st_size == 0
 
 
+def _let_write_beside(path: Path) -> None:
+    """
+    Give back to the files beside a database the right to write that the database itself has, where they are ours.
+
+    Who reads one that may only be read leaves them as read-only as it is, and nobody who may write would get past them.
+    """
+    with suppress(OSError):
+        rights = stat.S_IMODE(path.stat().st_mode)
+        for beside in (Path(f"{path}-wal"), Path(f"{path}-shm")):
+            found = beside.stat()
+            if found.st_uid == os.geteuid() and rights & ~found.st_mode & stat.S_IWUSR:
+                beside.chmod(rights)
+
+
 def has_content(path: Path) -> bool:
     """Say whether there is a file at *path* that holds anything; StepFailed where that cannot be seen."""
     with _Explained(path):
@@ -448,8 +482,11 @@ def _advice(errorname: str) -> str | None:
         "SQLITE_BUSY": f"another process held the database for {PATIENCE_S:.0f} s; run the same command again",
         "SQLITE_FULL": "make room on the disk and run the same command again; nothing is half done",
         "SQLITE_READONLY": "give this user the right to write the file, its -wal and -shm beside it, and its folder",
-        "SQLITE_CANTOPEN": "check the path and the rights on its folder",
+        "SQLITE_CANTOPEN": "check the path, and the rights on the file, its -wal and -shm beside it, and its folder",
         "SQLITE_NOTADB": "the file is no SQLite database; name another one in the environment's `database`",
+        NO_SHARED_MEMORY: "put the database on a local disk: WAL mode needs memory that processes share, and this file "
+        "system has none, as many network file systems",
+        **dict.fromkeys(NO_LOCKS, "put the database on a local disk: this file system cannot lock files"),
         "SQLITE_IOERR": "look at the disk, which may be full or broken, and run the same command again",
         "SQLITE_CORRUPT": "restore the file from a backup",
     }.items():

@@ -148,9 +148,9 @@ def statements(data: bytes) -> None:
     text = data.decode("utf-8", "replace").replace("\0", "")
     place = 0
     for statement in split(text):
-        found = text.index(statement.sql, place)
+        found = past_nothing(text, place)
         assert statement.sql
-        assert nothing(text[place:found])
+        assert text.startswith(statement.sql, found)
         assert statement.line == text.count("\n", 0, found) + 1
         place = found + len(statement.sql)
         if text[place:].strip(f"{BLANKS};") and not EXPLAINED.match(statement.sql):  # the last one may have no end
@@ -165,6 +165,12 @@ _NOTHING = re.compile(r"(?>[ \t\r\n\f;]|--[^\n]*+|/\*(?s:.*?)(?:\*/|\Z))*")
 def nothing(text: str) -> bool:
     """Say whether *text* is nothing but blanks, comments and semicolons."""
     return _NOTHING.fullmatch(text) is not None
+
+
+def past_nothing(text: str, place: int) -> int:
+    """Return where in *text*, from *place* on, the first thing stands that is no blank, comment or semicolon."""
+    found = _NOTHING.match(text, place)
+    return found.end() if found else place
 
 
 def duration(data: bytes) -> None:

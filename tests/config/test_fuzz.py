@@ -63,7 +63,7 @@ def test_whatever_the_bytes_are_only_errors_of_ours_come_of_them(name):
 
 FOUND = {
     "address": [b"//://[", b"//[::1]"],
-    "statements": [b"\x1c", b"\xc2\xa0;"],
+    "statements": [b"\x1c", b"\xc2\xa0;", b"-- SELECT 1\nSELECT 1"],
     "migration": [b"-- migrate:up\n\x1c"],
     "plan": [
         b"{}",

@@ -123,3 +123,42 @@ def test_two_migrations_cannot_have_the_same_number():
     problems = list(duplicate_versions((Path(name), name) for name in names))
 
     assert [problem.what for problem in problems] == ["migration 1 is there twice: 0001_a.sql has this number too"]
+
+
+IGNORES = """-- lint:ignore down-missing we never go back
+-- migrate:up
+-- lint:ignore table-dropped: nobody reads it
+DROP TABLE a; -- lint:ignore
+DROP TABLE
+  b -- lint : ignore x y z
+; DROP TABLE c; -- lint:ignore squawk:ban-drop-table why
+INSERT INTO a VALUES ('-- lint:ignore a b'); /*
+-- lint:ignore a b
+*/
+-- lint:ignore last one
+-- migrate:down
+-- lint:ignored is another word
+-- lint:ignore f the one below
+SELECT 1;
+"""
+
+
+def test_what_the_lint_is_to_ignore_is_known_with_its_statement(write):
+    ignores = read_migration(write(IGNORES), "f").ignores
+
+    assert [tuple(each) for each in ignores] == [
+        ("down-missing", "we never go back", 1, None),
+        ("table-dropped", "nobody reads it", 3, 4),
+        ("", "", 4, 4),
+        ("x", "y z", 6, 5),
+        ("squawk:ban-drop-table", "why", 7, 7),
+        ("last", "one", 11, 11),
+        ("f", "the one below", 14, 15),
+    ]
+
+
+def test_a_comment_for_the_lint_changes_the_checksum_as_every_edit_does(write):
+    commented = FULL.replace("-- a comment", "-- lint:ignore a b")
+
+    assert read_migration(write(FULL), "f").checksum != read_migration(write(commented), "f").checksum
+    assert read_migration(write(FULL), "f").up == read_migration(write(commented), "f").up

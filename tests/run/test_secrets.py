@@ -7,6 +7,7 @@ the secret as it is, as a URL writes it, and inside of base64.
 
 import json
 import re
+import shutil
 import threading
 from base64 import b64encode
 from contextlib import contextmanager
@@ -238,3 +239,28 @@ def test_a_secret_that_changed_in_the_middle_of_a_run_is_not_told_as_a_differenc
 
     assert 7 == refused.exit_code
     assert [] == leaks(project, refused.stdout, refused.stderr)
+
+
+@pytest.mark.parametrize("environment", ["local", "production", "other", "third"])
+@pytest.mark.parametrize("form", ["text", "json", "markdown", "sarif"])
+def test_no_secret_is_told_by_a_review_of_two_configs(project, environment, form):
+    api = f"http://{PLANTED['token']}@odds.example/{PLANTED['health']}?{PLANTED['query']}"
+    project.edit("config/rollout.yaml", r"\$\{API_URL:-\}", api)
+    fanduel = f"http://{PLANTED['user']}:{PLANTED['password']}@odds.example/{PLANTED['path']}"
+    project.edit("config/providers.yaml", r"\$\{FANDUEL_URL:-\}", fanduel)
+    plant(project)
+    for name in ("config", "sql"):
+        shutil.copytree(project.folder / name, project.folder / "old" / name)
+    for file in (project.folder / "old/config").iterdir():
+        file.write_text(file.read_text().replace("s3cr3t", "0ldpass"))
+    variables = environ(9)
+
+    reviewed = project.run(
+        "diff", "old/config/rollout.yaml", "config/rollout.yaml", "--env", environment, "--format", form, **variables
+    )
+    shutil.rmtree(project.folder / "old")
+
+    assert reviewed.exit_code in {0, 3}
+    assert reviewed.stdout
+    assert "0ldpass" not in reviewed.stdout + reviewed.stderr
+    assert [] == leaks(project, reviewed.stdout, reviewed.stderr)

@@ -6,10 +6,13 @@ And what is hostile there: full disks, rights that are missing, providers that m
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
+import platform
 import socketserver
 import sqlite3
+import struct
 import subprocess
 import threading
 import time
@@ -426,12 +429,16 @@ def bound(project):
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("apply", 1, ("cannot open the database: Permission denied\n  at rollout.db", "the rights on its folder")),
+        (
+            "apply",
+            1,
+            ("cannot open the database: Permission denied\n  at rollout.db", "the rights on the file, its -wal and"),
+        ),
         ("apply --log-file new.log", 64, ("cannot write the log file new.log: Permission denied",)),
         ("plan --out a.plan", 1, ("cannot write the plan: Permission denied\n  at a.plan", "name a file in a folder")),
         ("rehearse", 1, ("could not be kept: Permission denied\n  at rollout.db.runner", "the right to write there")),
         ("plan", 0, ("Stages: 4 to pass",)),
-        ("status", 0, ("stands at   disabled",)),
+        ("status", 0, ("stands at     disabled",)),
     ],
 )
 def test_a_folder_that_may_not_be_written_to_is_told_and_nothing_is_left_in_it(project, bound, command, code, words):
@@ -459,12 +466,36 @@ def test_a_database_that_may_only_be_read_is_read_and_not_written(project, bound
         refused = bound(*command.split())
         assert 1 == refused.returncode, command
         assert "fix: " in refused.stdout
-    project.database.chmod(0o600)
-    for beside in ("-wal", "-shm"):
-        project.database.with_name(f"rollout.db{beside}").unlink(missing_ok=True)
+    project.database.chmod(0o600)  # that is all there is to do, although files beside it were left by those who read
 
     assert before == project.tables()
     assert 0 == bound("apply", "--target-stage", "shadow_mode").returncode
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("snapshot --list", "the system says: Permission denied"),
+        ("snapshot", "the snapshot could not be written: Permission denied"),
+        ("restore 20260802T120000Z-0a1b --yes", "the system says: Permission denied"),
+        ("apply", "the snapshot could not be written: Permission denied"),
+        ("rollback --level emergency", "the snapshot could not be written: Permission denied"),
+    ],
+)
+def test_snapshots_that_may_not_be_looked_at_are_not_taken_for_none(project, bound, command, words):
+    """`snapshot --list` said that there was no snapshot yet."""
+    assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
+    assert 0 == project.run("snapshot").exit_code
+    before = project.tables()
+    folder = project.folder / "rollout.db.runner/snapshots"
+    folder.chmod(0)
+
+    refused = bound(*command.split())
+    folder.chmod(0o700)
+
+    assert 1 == refused.returncode
+    assert f"{words}\n  at rollout.db.runner/snapshots" in refused.stdout
+    assert before == project.tables()
 
 
 @pytest.mark.parametrize(
@@ -521,6 +552,113 @@ def test_a_database_that_is_held_for_too_long_is_told_and_later_the_same_command
     assert 0 == project.run("apply", "--target-stage", "shadow_mode").exit_code
 
 
+# file systems that are nothing for a database
+
+ON_A_NETWORK = """
+echo "1 1 0:1 / $PWD rw,relatime shared:1 - nfs4 files:/export rw" > mountinfo
+mount --bind mountinfo /proc/$$/mountinfo && exec "$@"
+"""
+
+
+def test_a_database_on_a_network_file_system_is_told_at_every_command_that_writes(project):
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("another list of mounts needs the right to `unshare -rm`")
+
+    def run(*arguments):
+        done = subprocess.run(
+            ["unshare", "-rm", "bash", "-c", ON_A_NETWORK, "on", *project.command(*arguments)],
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        told = [json.loads(line) for line in done.stderr.splitlines()]
+        return done.returncode, [event for event in told if event["event"] == "network.noticed"]
+
+    for command in ("apply --target-stage dark_mode", "apply", "snapshot", "rollback --level standard"):
+        code, [event] = run(*command.split())
+        assert (0, "warning", "nfs4", str(project.folder)) == (
+            code,
+            event["level"],
+            event["file_system"],
+            event["mounted_at"],
+        )
+    assert (0, []) == run("status")
+    assert [] == project.run("apply", "--target-stage", "dark_mode").told("network.noticed")
+
+
+REFUSED = [
+    (0x20, 0, 0, 0),  # the number of the system call
+    (0x15, 0, 6, 9),  # is it mmap? else let it be
+    (0x20, 0, 0, 16 + 8 * 3),  # its flags
+    (0x54, 0, 0, 0x0F),
+    (0x15, 0, 3, 1),  # MAP_SHARED? else let it be
+    (0x20, 0, 0, 16 + 8 * 2),  # its protection
+    (0x45, 0, 1, 2),  # PROT_WRITE? else let it be
+    (0x06, 0, 0, 0x00050000 | errno.ENODEV),
+    (0x06, 0, 0, 0x7FFF0000),
+]
+"""A filter for system calls: no memory that is shared with others, as on a file system that cannot have any."""
+
+
+def without_shared_memory():
+    """Let the kernel refuse what WAL mode needs to the process that is about to be started."""
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in REFUSED))
+    whole = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(REFUSED), ctypes.addressof(program)))
+    libc = ctypes.CDLL(None)
+    libc.prctl(38, 1, 0, 0, 0)
+    if libc.prctl(22, 2, ctypes.c_void_p(ctypes.addressof(whole)), 0, 0):
+        raise OSError("seccomp")
+
+
+@pytest.fixture
+def apart(project):
+    """Run a command that cannot share memory with others."""
+    if platform.machine() != "x86_64":
+        pytest.skip("the filter knows the system calls of x86_64 only")
+
+    def run(*arguments):
+        done = subprocess.run(
+            project.command(*arguments),
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            preexec_fn=without_shared_memory,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        return done
+
+    return run
+
+
+def test_a_file_system_without_shared_memory_takes_a_database_without_wal(project, apart):
+    """WAL mode was set all the same, and the next command found a "disk I/O error"."""
+    codes = [
+        apart(*command.split()).returncode
+        for command in ("apply --target-stage shadow_mode", "status", "apply", "snapshot", "rollback --level standard")
+    ]
+
+    assert [0, 0, 0, 0, 0] == codes
+    assert [("delete",)] == project.rows("PRAGMA journal_mode")
+    assert {"rollout.db", "rollout.db.runner"} == {path.name for path in project.folder.glob("rollout.db*")}
+
+
+def test_a_wal_database_that_came_to_such_a_file_system_is_told_and_left_as_it_is(project, apart):
+    project.run("apply", "--target-stage", "dark_mode")
+    before = project.tables()
+
+    for command in ("apply", "status", "rollback --level standard"):
+        refused = apart(*command.split())
+        assert 1 == refused.returncode
+        assert "put the database on a local disk: WAL mode needs memory that processes share" in refused.stdout
+
+    assert before == project.tables()
+    assert 0 == project.run("apply", "--target-stage", "shadow_mode").exit_code
+
+
 # providers that misbehave
 
 
@@ -548,6 +686,12 @@ class Hostile(socketserver.BaseRequestHandler):
         self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3221225472\r\n\r\n")
         for _ in range(3072):
             self.request.sendall(b"." * 1024 * 1024)
+
+    def no_end(self):
+        self.heard()
+        self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(3072):
+            self.request.sendall(b"100000\r\n" + b"." * 1024 * 1024 + b"\r\n")
 
     def itself(self):
         while b"GET" in self.heard():
@@ -602,6 +746,7 @@ def hostile():
         ("drip", "http", "no answer within 0.4 s"),
         ("silence", "http", "no answer within 0.4 s"),
         ("three_gigabytes", "http", "answer is larger than 8 MiB"),
+        ("no_end", "http", "answer is larger than 8 MiB"),
         ("itself", "http", "redirected more than 5 times"),
         ("early", "http", "answer ended early"),
         ("nothing", "http", "connection closed before the answer"),
@@ -628,6 +773,20 @@ def test_a_provider_that_misbehaves_breaches_in_plain_words_and_leaves_nothing(
     assert took_s < 25
     assert {"rollout.db"} == {path.name for path in project.folder.glob("rollout.db*")} - {"rollout.db.runner"}
     assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
+
+
+@pytest.mark.parametrize("behaviour", ["three_gigabytes", "no_end"])
+def test_answers_without_end_fill_no_memory(project, hostile, behaviour):
+    """Eighty of them at once took 587 MiB."""
+    url = f"http://127.0.0.1:{hostile(behaviour)}/{{sport}}"
+
+    with project.start("apply", "--target-stage", "dark_mode", DRAFTKINGS_URL=url) as process:
+        process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+
+    assert 8 == process.returncode
+    assert used.ru_maxrss < 300 * 1024
 
 
 # names

@@ -167,7 +167,9 @@ def test_without_create_no_file_is_made(tmp_path):
     with pytest.raises(StepFailed) as caught:
         SqliteBackend(tmp_path / "none.db")
 
-    assert "check the path and the rights on its folder" == problem(caught).fix
+    assert (
+        "check the path, and the rights on the file, its -wal and -shm beside it, and its folder" == problem(caught).fix
+    )
     assert [] == list(tmp_path.iterdir())
 
 
@@ -230,7 +232,9 @@ def test_a_missing_folder_is_told(tmp_path):
         SqliteBackend(tmp_path / "none" / "rollout.db")
 
     assert "SQLite: unable to open database file" == problem(caught).what
-    assert "check the path and the rights on its folder" == problem(caught).fix
+    assert (
+        "check the path, and the rights on the file, its -wal and -shm beside it, and its folder" == problem(caught).fix
+    )
 
 
 def test_a_folder_instead_of_a_file_is_told(tmp_path):

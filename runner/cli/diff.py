@@ -1,0 +1,88 @@
+"""`runner diff`: what a change to a config really changes, and how dangerous it is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.cli.door import OUTSIDE, fail_on_option, foreseen, say
+from runner.errors import ExitCode
+
+if TYPE_CHECKING:
+    from runner.config.load import Declaration
+
+
+@click.command()
+@click.argument("old")
+@click.argument("new", default="config/rollout.yaml")
+@foreseen
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown", "sarif"]),
+    default="text",
+    help="How to print the review; markdown is for a pull request. [text]",
+)
+@fail_on_option
+@click.option(
+    "--replay", "database", metavar="DATABASE", help="Judge past runs of its ledger again, by the new config."
+)
+@click.option("--runs", type=click.IntRange(1, 10_000), default=20, help="How many past runs, the newest first. [20]")
+def command(
+    old: str,
+    new: str,
+    environment: str | None,
+    form: str,
+    fail_on: str | None,
+    database: str | None,
+    runs: int,
+    *,
+    as_json: bool,
+) -> int:
+    """Say what changed between two configs, and how dangerous it is.
+
+    OLD and NEW are each a path, or REV:path of the git repository: `runner diff origin/main:config/rollout.yaml`. All
+    that a config names is taken from the same revision. No database is opened, except by --replay, which only reads.
+    """
+    from runner.engine.reviewing import exceeds, review
+
+    with contextlib.ExitStack() as stack:
+        sides = [_declaration(stack, name, environment) for name in (old, new)]
+        found = review(sides[0], sides[1], (old, new))
+        if database:
+            from runner.engine.replay import replayed
+
+            found["replay"] = replayed(sides[1].rollout, database, runs)
+    say(_printed(found, "json" if as_json else form))
+    return ExitCode.RISKY if fail_on and exceeds(found, fail_on) else ExitCode.DONE
+
+
+def _declaration(stack: contextlib.ExitStack, name: str, environment: str | None) -> Declaration:
+    from runner.config.load import declaration
+    from runner.config.revision import side
+
+    found = stack.enter_context(side(name, os.environ))
+    outside = click.get_current_context().meta[OUTSIDE]
+    return declaration(found.path, environment, allow_outside=outside, called=found.called)
+
+
+def _printed(found: dict[str, Any], form: str) -> str:
+    """Return the review in the form that is asked for; only what writes it is imported."""
+    if form == "json":
+        return json.dumps(found)
+    if form == "sarif":
+        from runner import __version__
+        from runner.report.sarif import sarif
+
+        return json.dumps(sarif(found, __version__))
+    if form == "markdown":
+        from runner.report.markdown import markdown
+
+        return markdown(found).rstrip("\n")
+    from runner.report.review import text
+
+    return text(found)

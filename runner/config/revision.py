@@ -1,0 +1,216 @@
+"""
+A config as it stands in a revision of a git repository: `REV:path`, in git's own form.
+
+Only what the config names is taken out of git, into a folder of its own that is gone afterwards. Blobs are read as they
+are stored: no checkout, no filter, no attribute has a say, and the working tree and the index stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from runner.config.document import NOTHING
+from runner.config.fence import leads_out
+from runner.config.substitute import Unset, filled
+from runner.config.wording import plain, visible
+from runner.config.yamlfile import parse
+from runner.errors import InvalidConfig, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+LINK = "120000"
+FILES = frozenset({"100644", "100755", LINK})
+MOST_LINKS = 20
+TIMEOUT_S = 60
+_REVISION = re.compile(r"(?P<revision>[^:]+):(?P<path>.+)", re.DOTALL)
+
+
+class Side(NamedTuple):
+    """One side of a comparison: where its config can be read, and what messages call a path of it."""
+
+    path: Path
+    called: Callable[[Path], str] | None = None
+
+
+class _Entry(NamedTuple):
+    """What a tree holds at a path: git's mode, and the id of its content."""
+
+    mode: str
+    id: str
+
+
+@contextmanager
+def side(name: str, environ: Mapping[str, str]) -> Iterator[Side]:
+    """
+    Lay out the config that *name* means, a path or `REV:path`, for as long as the context lasts.
+
+    A file of that very name goes first. *environ* is for the variables in the paths that the config names. Raises
+    InvalidConfig where there is no such revision, no such file in it, no repository, or no git.
+    """
+    found = None if os.path.lexists(name) else _REVISION.fullmatch(name)
+    if found is None:
+        yield Side(Path(name))
+        return
+    with tempfile.TemporaryDirectory(prefix="runner-review-") as folder:
+        root = Path(os.path.realpath(folder))
+        path = _Revision(found["revision"], root).lay_out(found["path"], environ)
+
+        def called(path: Path) -> str:
+            inside = os.path.relpath(os.path.abspath(path), root)  # noqa: PTH100  resolve() would follow links
+            return f"{found['revision']}:{'' if inside == '.' else inside}"
+
+        yield Side(path, called)
+
+
+class _Revision:
+    """A revision, and the folder into which parts of it are laid out."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self._name = name
+        self._folder = folder
+        self._top = _git(name, "rev-parse", "--show-toplevel").decode().rstrip("\n")
+        self._id = self._commit()
+
+    def lay_out(self, path: str, environ: Mapping[str, str]) -> Path:
+        """Lay out the config at *path* and what it names; return where it is now."""
+        inside = self._inside(path)
+        (self._folder / ".git").touch()  # the project ends where the repository does
+        entries = self._entries([inside])
+        if inside not in entries:
+            self._refuse_path(inside)
+        self._write(entries)
+        path_here = self._folder / inside
+        if not path_here.is_file() or leads_out(path_here, self._folder):
+            self._refuse_path(inside)
+        text = path_here.read_text(errors="replace")
+        self._write(self._entries([*_named(text, posixpath.dirname(inside), environ)]))
+        return path_here
+
+    def _commit(self) -> str:
+        try:
+            arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{self._name}^{{commit}}")
+            return _git(self._name, *arguments).decode().strip()
+        except InvalidConfig:
+            shallow = _git(self._name, "rev-parse", "--is-shallow-repository").strip() == b"true"
+            what = f"there is no revision {plain(self._name)} in {visible(self._top)}"
+            if shallow:
+                what += ", which is a shallow clone"
+                fix = "fetch what is missing: git fetch --unshallow; in a workflow, check out with `fetch-depth: 0`"
+            else:
+                fix = "look at `git branch --all` and `git tag`; fetch it if it is new: git fetch origin"
+            raise InvalidConfig(Problem(what, fix=fix)) from None
+
+    def _inside(self, path: str) -> str:
+        """Return *path* from the top of the repository; `./` and `../` begin at the current folder, as in git."""
+        if path.startswith(("./", "../")):
+            prefix = _git(self._name, "rev-parse", "--show-prefix").decode().rstrip("\n")
+            path = posixpath.join(prefix, path)
+        inside = posixpath.normpath(path)
+        if inside.startswith(("../", "/")) or inside in {".", ".."}:
+            what = f"{plain(path)} is no file inside of the repository {visible(self._top)}"
+            raise InvalidConfig(Problem(what, fix=f"write the path from {visible(self._top)} on"))
+        return inside
+
+    def _refuse_path(self, inside: str) -> None:
+        what = f"there is no file {plain(inside)} in the revision {plain(self._name)}"
+        fix = f"look at `git ls-tree -r --name-only {plain(self._name)}`; what is new there has nothing to differ from"
+        raise InvalidConfig(Problem(what, fix=fix))
+
+    def _entries(self, paths: list[str]) -> dict[str, _Entry]:
+        """Return every file at or below *paths*, and what links among them lead to."""
+        found: dict[str, _Entry] = {}
+        for _ in range(MOST_LINKS):
+            if not paths:
+                break
+            listed = _git(
+                self._name, "--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", self._id, "--", *paths
+            )
+            new = dict(_entry(line) for line in listed.decode(errors="surrogateescape").split("\0") if line)
+            new = {path: entry for path, entry in new.items() if entry.mode in FILES and path not in found}
+            found |= new
+            links = {path: entry for path, entry in new.items() if entry.mode == LINK}
+            targets = (
+                posixpath.normpath(posixpath.join(posixpath.dirname(path), target.decode(errors="surrogateescape")))
+                for path, target in zip(links, self._contents(links), strict=True)
+            )
+            paths = [target for target in targets if not target.startswith(("/", "..")) and target not in found]
+        return found
+
+    def _write(self, entries: dict[str, _Entry]) -> None:
+        """Write every one of *entries*; a link stays a link, and the loader's fence looks where it leads."""
+        for (path, entry), content in zip(entries.items(), self._contents(entries), strict=True):
+            place = self._folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if entry.mode == LINK:
+                if not place.is_symlink():
+                    place.symlink_to(os.fsdecode(content))
+            else:
+                place.write_bytes(content)
+
+    def _contents(self, entries: dict[str, _Entry]) -> Iterator[bytes]:
+        """Yield what every one of *entries* holds, in order, from one process."""
+        if not entries:
+            return
+        wanted = "".join(f"{entry.id}\n" for entry in entries.values()).encode()
+        answer, at = _git(self._name, "cat-file", "--batch", given=wanted), 0
+        for _ in entries:
+            end = answer.index(b"\n", at)
+            size = int(answer[at:end].split()[-1])
+            yield answer[end + 1 : end + 1 + size]
+            at = end + size + 2
+
+
+def _entry(line: str) -> tuple[str, _Entry]:
+    about, path = line.split("\t", 1)
+    mode, _, content = about.split(" ")
+    return path, _Entry(mode, content)
+
+
+def _named(text: str, folder: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the paths, from the top, that the config of *text* in *folder* names; the loader says what is amiss."""
+    data = parse(text, "").data
+    if data is NOTHING or not isinstance(data, dict):
+        return
+    for key in ("providers", "caches", "migrations"):
+        if not isinstance(data.get(key), str):
+            continue
+        try:
+            named = filled(data[key], environ)
+        except Unset:
+            continue
+        path = posixpath.normpath(posixpath.join(folder, named.partition("{engine}")[0]))
+        if not path.startswith(("/", "..")):
+            yield path
+
+
+def _git(revision: str, *arguments: str, given: bytes = b"") -> bytes:
+    """Return what git prints; InvalidConfig with its own words where it fails."""
+    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(  # noqa: S603  a list, no shell
+            ["git", *arguments],  # noqa: S607  the git of whoever asks
+            input=given,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env=environ,
+        )
+    except FileNotFoundError:
+        what = f"{plain(revision)} is a revision, and there is no git to read it with"
+        raise InvalidConfig(Problem(what, fix="install git, or compare two paths")) from None
+    except subprocess.TimeoutExpired:
+        what = f"git did not answer within {TIMEOUT_S} s: git {arguments[0]}"
+        raise InvalidConfig(Problem(what, fix="look at the repository: git fsck")) from None
+    if done.returncode:
+        said = visible(done.stderr.decode(errors="replace").strip().partition("\n")[0])
+        what = f"git cannot read {plain(revision)}: {said.removeprefix('fatal: ') or f'exit code {done.returncode}'}"
+        raise InvalidConfig(Problem(what, fix="run this inside of the repository, or compare two paths"))
+    return done.stdout

@@ -1,0 +1,91 @@
+"""What changed in where the rollout goes: databases, speed, and what each place asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.decide.compare.change import Change, Who, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.config.model import Rollout
+
+    Data = dict[str, Any]
+
+
+class _Place(NamedTuple):
+    """An environment: what is compared of its database, what may be shown of it, and the rest."""
+
+    database: str
+    shown: str
+    speed: Any
+    stand_in: Any
+    rehearsal: Any
+
+
+def environments(old: Rollout, new: Rollout) -> Iterator[Change]:
+    """Yield what changed in the environments: the chosen one as it is filled in, the others as they are declared."""
+    before, after = _places(old), _places(new)
+    for name in before:
+        if name not in after:
+            yield _change("environment-removed", name, " is gone", before[name].shown, None)
+    for name, place in after.items():
+        if name in before:
+            yield from _changed(name, before[name], place)
+        else:
+            yield _change("environment-added", name, f" is new: {place.shown}", None, place.shown)
+
+
+def _places(rollout: Rollout) -> dict[str, _Place]:
+    declared: dict[str, Data] = rollout.declared["rollout"]["environments"]
+    found = {name: _declared(data) for name, data in declared.items()}
+    chosen = rollout.environment
+    found[chosen.name] = found[chosen.name]._replace(
+        database=chosen.database,
+        speed=chosen.speed,
+        stand_in="allowed" if chosen.stand_in else "refused",
+        rehearsal="required" if chosen.must_rehearse else "optional",
+    )
+    return found
+
+
+def _declared(data: Data) -> _Place:
+    """Return an environment as it is declared; its database is masked already."""
+    return _Place(
+        data["database"],
+        data["database"],
+        data.get("speed", 1),
+        data.get("stand_in", "allowed"),
+        data.get("rehearsal", "optional"),
+    )
+
+
+def _changed(name: str, was: _Place, now: _Place) -> Iterator[Change]:
+    if (was.database, was.shown) != (now.database, now.shown):
+        said = f" goes to another database: {was.shown} -> {now.shown}"
+        yield _change("database-changed", name, said, was.shown, now.shown, "database")
+    if was.speed != now.speed:
+        values = _speed(was.speed), _speed(now.speed)
+        known = not isinstance(was.speed, str) and not isinstance(now.speed, str)
+        code = "speed-raised" if not known or now.speed > was.speed else "speed-lowered"
+        yield _change(code, name, f" runs at speed {values[1]} instead of {values[0]}", was.speed, now.speed, "speed")
+    if was.stand_in != now.stand_in:
+        code = "stand-in-refused" if now.stand_in == "refused" else "stand-in-allowed"
+        said = " refuses the stand-in" if code == "stand-in-refused" else " lets the stand-in answer for providers"
+        yield _change(code, name, said, was.stand_in, now.stand_in, "stand_in")
+    if was.rehearsal != now.rehearsal:
+        code = "rehearsal-wanted" if now.rehearsal == "required" else "rehearsal-dropped"
+        said = " wants a rehearsal" if code == "rehearsal-wanted" else " wants no rehearsal any more"
+        yield _change(code, name, said, was.rehearsal, now.rehearsal, "rehearsal")
+
+
+def _speed(value: Any) -> str:
+    return value if isinstance(value, str) else number(value)
+
+
+def _change(code: str, name: str, said: str, before: Any, after: Any, field: str = "", **more: Any) -> Change:
+    path = ["environments", name, *([field] if field else [])]
+    return Change(
+        code, ".".join(path), "", Who("environment", (name,)), said, before, after, ("rollout", *path), **more
+    )

@@ -1,0 +1,152 @@
+"""What changed in the providers: which there are, how they are asked, and what their rows begin with."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.config.model import Redirects
+from runner.decide.compare.change import Change, Who, count, number, paired, places, span, turned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.config.model import Provider, Rollout
+    from runner.decide.compare.change import Place
+
+MUCH = 5
+"""Polled so many times as often is dangerous."""
+ACTIVE = "ACTIVE"
+NOBODY = "the stand-in"
+
+
+class _Both(NamedTuple):
+    """A provider as it was and is, where it stands, and what is shown of its address and headers."""
+
+    old: Provider
+    new: Provider
+    place: Place
+    of: int
+    shown: tuple[dict[str, Any], dict[str, Any]]
+
+    def change(self, code: str, field: str, said: str, before: Any, after: Any) -> Change:
+        path, who = f"providers.{self.new.name}.{field}", Who("provider", (self.new.name,), self.of)
+        return Change(code, path, "", who, f" {said}", before, after, (*self.place, field))
+
+
+def providers(old: Rollout, new: Rollout) -> Iterator[Change]:
+    """Yield what changed in the providers."""
+    where = places(new, "providers", "providers")
+    found = paired(
+        old.providers,
+        new.providers,
+        lambda provider: provider.name,
+        lambda provider: _text([*provider._replace(name="")]),
+        _row,
+    )
+    for provider in found.gone:
+        said = f" is gone; its {count(len(provider.sports), 'row')} stay as they are where they were written"
+        yield _whole("provider-removed", provider, said, _plain(provider), None, ("providers",))
+    for provider in found.come:
+        on = "enabled" if provider.enabled else "not enabled"
+        said = f" is new: {count(len(provider.sports), 'row')}, {on}, priority {provider.priority}"
+        yield _whole("provider-added", provider, said, None, _plain(provider), where[provider.name])
+    for was, now in found.renamed:
+        who, tail = Who("provider", (was.name,)), f" is called {now.name} now"
+        yield Change("provider-renamed", "providers", "", who, tail, was.name, now.name, (*where[now.name], "name"))
+    shown = [{each["name"]: each for each in side.declared["providers"]["providers"]} for side in (old, new)]
+    for was, now in (*found.both, *found.renamed):
+        pair = (shown[0][was.name], shown[1][now.name])
+        if was != now or pair[0] != pair[1]:
+            yield from _changed(_Both(was, now, where[now.name], len(new.providers), pair))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _row(provider: Provider) -> str:
+    """Return what makes a provider recognisable where its address, too, has a new name."""
+    return _text([*provider._replace(name="", endpoint=None, headers=())])
+
+
+def _plain(provider: Provider) -> dict[str, Any]:
+    return {"sports": list(provider.sports), "enabled": provider.enabled, "priority": provider.priority}
+
+
+def _whole(code: str, provider: Provider, said: str, before: Any, after: Any, place: Place, **more: Any) -> Change:
+    who = Who("provider", (provider.name,))
+    return Change(code, f"providers.{provider.name}", "", who, said, before, after, place, **more)
+
+
+def _changed(both: _Both) -> Iterator[Change]:
+    yield from _standing(both)
+    yield from _asking(both)
+    yield from _address(both)
+    if _text(both.old.capabilities) != _text(both.new.capabilities):
+        before, after = _text(both.old.capabilities), _text(both.new.capabilities)
+        said = f"has other capabilities: {_different(both.old.capabilities, both.new.capabilities)}"
+        yield both.change("capabilities-changed", "capabilities", said, before, after)
+
+
+def _different(old: dict[str, Any], new: dict[str, Any]) -> str:
+    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name, ...) != new.get(name, ...)]
+    return ", ".join(f"{name} {_text(old.get(name))} -> {_text(new.get(name))}" for name in names)
+
+
+def _standing(both: _Both) -> Iterator[Change]:
+    """Yield what changed in its rows, and in which stages choose it."""
+    was, now = both.old, both.new
+    if was.enabled is not now.enabled:
+        code = "provider-enabled" if now.enabled else "provider-disabled"
+        said = "is enabled" if now.enabled else "is not enabled any more"
+        yield both.change(code, "enabled", said, was.enabled, now.enabled)
+    if was.status != now.status:
+        code = (
+            "starts-active" if now.status == ACTIVE else "starts-inactive" if was.status == ACTIVE else "status-changed"
+        )
+        yield both.change(code, "status", f"begins as {now.status} instead of {was.status}", was.status, now.status)
+    if was.priority != now.priority:
+        said = f"has the priority {now.priority} instead of {was.priority}"
+        yield both.change("priority-changed", "priority", said, was.priority, now.priority)
+    before, after = set(was.sports), set(now.sports)
+    if before != after:
+        more, fewer = sorted(after - before), sorted(before - after)
+        which = "others" if more and fewer else "more" if more else "fewer"
+        words = [*(f"+ {sport}" for sport in more), *(f"- {sport}" for sport in fewer)]
+        said = f"serves {len(before)} -> {count(len(after), 'sport')}: {', '.join(words)}"
+        yield both.change(f"serves-{which}", "sports", said, sorted(before), sorted(after))
+
+
+def _asking(both: _Both) -> Iterator[Change]:
+    """Yield what changed in how often it is asked, and how patiently."""
+    was, now = both.old, both.new
+    if was.poll_interval_s != now.poll_interval_s:
+        values = span(was.poll_interval_s), span(now.poll_interval_s)
+        ratio = was.poll_interval_s / now.poll_interval_s
+        code = "polled-less-often" if ratio < 1 else "polled-much-more-often" if ratio >= MUCH else "polled-more-often"
+        times = f"{number(round(max(ratio, 1 / ratio), 1))} times as {'often' if ratio > 1 else 'rarely'}"
+        yield both.change(code, "poll_interval", f"is polled {times}: every {values[0]} -> {values[1]}", *values)
+    if patient := turned("timeout-raised", "timeout-lowered", was.timeout_s, now.timeout_s):
+        values = span(was.timeout_s), span(now.timeout_s)
+        yield both.change(patient, "timeout", f"is waited for {values[1]} instead of {values[0]}", *values)
+    if again := turned("retries-raised", "retries-lowered", was.retries, now.retries):
+        said = f"is asked again {was.retries} -> {count(now.retries, 'time')} after a failure"
+        yield both.change(again, "retries", said, was.retries, now.retries)
+
+
+def _address(both: _Both) -> Iterator[Change]:
+    """Yield what changed in where requests go and what they carry; of secrets only that they changed."""
+    was, now = both.old, both.new
+    before, after = (shown.get("endpoint") or NOBODY for shown in both.shown)
+    if (was.endpoint, before) != (now.endpoint, after):
+        said = f"has another address: {before} -> {after}"
+        yield both.change("endpoint-changed", "endpoint", said, before, after)
+    headers = [shown.get("headers", {}) for shown in both.shown]
+    if dict(was.headers) != dict(now.headers) or headers[0] != headers[1]:
+        names = [", ".join(sorted(each)) or "none" for each in headers]
+        yield both.change("headers-changed", "headers", f"gets other headers: {names[0]} -> {names[1]}", *names)
+    if was.follow_redirects is not now.follow_redirects:
+        code = "redirects-anywhere" if now.follow_redirects is Redirects.ANY else "redirects-confined"
+        said = f"may redirect to {'any host' if code == 'redirects-anywhere' else 'its own host only'}"
+        yield both.change(code, "follow_redirects", said, str(was.follow_redirects), str(now.follow_redirects))

@@ -1,0 +1,147 @@
+"""What changed in what a stage lets through: thresholds, and the metrics that they judge."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.config.model import Policy
+from runner.decide.compare.change import Change, Who, number, paired, places, span, turned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.config.model import Metric, Rollout, Stage, Threshold
+    from runner.decide.compare.change import Place
+
+UP, DOWN = 1, -1
+LIMITS = {"min": DOWN, "max": UP, "warn_min": DOWN, "warn_max": UP}
+"""The limits, and the direction that is looser."""
+
+
+class _Gate(NamedTuple):
+    """A metric's threshold in one stage, on one side or both."""
+
+    stage: Stage
+    metric: str
+    place: Place
+    of: int
+
+    def change(self, code: str, field: str, words: str, before: Any, after: Any, **more: Any) -> Change:
+        """Return a change of *field*: *words*, and the stage."""
+        path = f"stages.{self.stage.name}.thresholds.{self.metric}" + (f".{field}" if field else "")
+        who = Who("stage", (self.stage.name,), self.of)
+        place = (*self.place, field) if field else self.place
+        return Change(code, path, f"{words}, in ", who, "", before, after, place, **more)
+
+
+def thresholds(stages: list[tuple[Stage, Stage]], new: Rollout) -> Iterator[Change]:
+    """Yield what changed in the thresholds of *stages*, each as it was and is."""
+    for was, now in stages:
+        before, after = ({threshold.metric: threshold for threshold in stage.thresholds} for stage in (was, now))
+        of = len(new.stages)
+        for metric, threshold in before.items():
+            if metric not in after:
+                gate = _Gate(now, metric, _place(new, now, metric), of)
+                said = f"gate removed: {metric} {_described(threshold)}"
+                yield gate.change("gate-removed", "", said, _described(threshold), None)
+        for metric, threshold in after.items():
+            gate = _Gate(now, metric, _place(new, now, metric), of)
+            if metric in before:
+                yield from _changed(gate, before[metric], threshold)
+            else:
+                said = f"gate added: {metric} {_described(threshold)}"
+                yield gate.change("gate-added", "", said, None, _described(threshold))
+
+
+def _place(rollout: Rollout, stage: Stage, metric: str) -> Place:
+    """Return where the threshold is declared: in the stage itself, or for all of them."""
+    own = places(rollout, "rollout", "stages")[stage.name]
+    number_of = own[-1]
+    if metric in rollout.declared["rollout"]["stages"][number_of].get("thresholds", {}):
+        return (*own, "thresholds", metric)
+    return ("rollout", "thresholds", metric)
+
+
+def _described(threshold: Threshold) -> str:
+    limits = ((name, getattr(threshold, name)) for name in LIMITS)
+    return ", ".join(f"{name} {number(value)}" for name, value in limits if value is not None)
+
+
+def _changed(gate: _Gate, was: Threshold, now: Threshold) -> Iterator[Change]:
+    yield from _limits(gate, was, now)
+    yield from _proof(gate, was, now)
+    for field in ("on_no_data", "on_error"):
+        before, after = getattr(was, field), getattr(now, field)
+        if before is not after:
+            code = "silence-tolerated" if after is Policy.HOLD else "silence-refused"
+            said = f"{gate.metric} {field}: {before} -> {after}"
+            yield gate.change(code, field, said, str(before), str(after))
+    if was.by_provider is not now.by_provider:
+        code, which = ("judged-apart", "provider by provider") if now.by_provider else ("judged-together", "altogether")
+        yield gate.change(code, "by", f"{gate.metric} is judged {which}", was.by_provider, now.by_provider)
+    if was.statistic is not now.statistic:
+        said = f"{gate.metric} is judged by {now.statistic} instead of {was.statistic}"
+        yield gate.change("statistic-changed", "statistic", said, str(was.statistic), str(now.statistic))
+
+
+def _limits(gate: _Gate, was: Threshold, now: Threshold) -> Iterator[Change]:
+    for field, looser in LIMITS.items():
+        before, after = getattr(was, field), getattr(now, field)
+        if before == after:
+            continue
+        ends = [-looser * float("-inf") if value is None else value for value in (before, after)]
+        is_looser = (ends[1] - ends[0]) * looser > 0
+        kind = "warning" if field.startswith("warn") else "gate"
+        word = "loosened" if is_looser else "tightened"
+        said = f"{kind} {word}: {gate.metric} {field} {number(before)} -> {number(after)}"
+        yield gate.change(f"{kind}-{word}", field, said, before, after)
+
+
+def _proof(gate: _Gate, was: Threshold, now: Threshold) -> Iterator[Change]:
+    if code := turned("more-samples", "fewer-samples", was.min_samples, now.min_samples):
+        said = f"{gate.metric} is content with {now.min_samples} samples instead of {was.min_samples}"
+        if code == "more-samples":
+            said = f"{gate.metric} wants {now.min_samples} samples instead of {was.min_samples}"
+        yield gate.change(code, "min_samples", said, was.min_samples, now.min_samples)
+    for field in ("failure_limit", "consecutive_failure_limit"):
+        before, after = getattr(was, field), getattr(now, field)
+        if code := turned("failures-tolerated", "failures-refused", before, after):
+            said = f"{gate.metric} {field}: {number(before)} -> {number(after)}"
+            yield gate.change(code, field, said, before, after)
+
+
+# metrics
+
+
+def metrics(old: Rollout, new: Rollout) -> Iterator[Change]:
+    """Yield what changed in the metrics themselves."""
+    found = paired(old.metrics, new.metrics, attrgetter("name"))
+    for metric in found.gone:
+        yield _metric("metric-removed", metric, " is gone", str(metric.kind), None)
+    for metric in found.come:
+        yield _metric("metric-added", metric, f" is new: {metric.kind}", None, str(metric.kind))
+    for was, now in found.both:
+        for field in ("kind", "reading", "query"):
+            before, after = getattr(was, field), getattr(now, field)
+            if before != after:
+                said = f" has another {field}: {_word(before)} -> {_word(after)}"
+                yield _metric("metric-changed", now, said, _word(before), _word(after), field)
+        if was.timeout_s != now.timeout_s:
+            values = span(was.timeout_s), span(now.timeout_s)
+            yield _metric(
+                "metric-changed", now, f" is waited for {values[1]} instead of {values[0]}", *values, "timeout"
+            )
+        if code := turned("older-data-allowed", "older-data-refused", was.max_age_s, now.max_age_s):
+            values = span(was.max_age_s), span(now.max_age_s)
+            yield _metric(code, now, f" may be of so long ago: {values[0]} -> {values[1]}", *values, "max_age")
+
+
+def _word(value: str | None) -> str:
+    return "none" if value is None else " ".join(value.split())
+
+
+def _metric(code: str, metric: Metric, said: str, before: Any, after: Any, field: str = "", **more: Any) -> Change:
+    path = f"metrics.{metric.name}" + (f".{field}" if field else "")
+    place: Place = ("rollout", "metrics", metric.name, field) if field else ("rollout", "metrics", metric.name)
+    return Change(code, path, "", Who("metric", (metric.name,)), said, before, after, place, **more)

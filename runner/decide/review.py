@@ -1,0 +1,43 @@
+"""What a reviewer has to know of each change: how dangerous it is, and whether the config judges it otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from runner.decide.risk import Risk
+from runner.decide.rules import standard
+
+if TYPE_CHECKING:
+    from runner.config.model import Reassessed, Rollout
+
+
+class Judged(NamedTuple):
+    """How dangerous something is here; `reason` is the config's, where it judges otherwise than the `rule`."""
+
+    risk: Risk
+    rule: Risk
+    reason: str | None = None
+
+
+class Judge:
+    """
+    Judges by the rules, and by what the configs say of them.
+
+    What the old config says counts, and of what the new one says only what makes a risk greater: a change is not
+    judged by a leniency that it brings along.
+    """
+
+    def __init__(self, old: Rollout, new: Rollout) -> None:
+        self._old = {each.code: each for each in old.reassessed}
+        self._new = {each.code: each for each in new.reassessed}
+
+    def __call__(self, code: str, rule: Risk | None = None) -> Judged:
+        """Return how dangerous *code* is; *rule* is what it is by itself, where the rules do not know it."""
+        by_rule = rule or standard(code)
+        found = _said(Judged(by_rule, by_rule), self._old.get(code))
+        raised = _said(found, self._new.get(code))
+        return raised if raised.risk.rank > found.risk.rank else found
+
+
+def _said(judged: Judged, said: Reassessed | None) -> Judged:
+    return judged if said is None else Judged(Risk(said.risk), judged.rule, said.reason)

@@ -1,0 +1,115 @@
+"""The lint of migrations as plain data: those of a config, or files that somebody names. No database is opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from runner.config.load import shown_path
+from runner.config.sqlfile import InvalidMigration, migration_files, read_migration
+from runner.decide.lint.migrations import ENGINES, lint
+from runner.decide.risk import Risk, reaches
+from runner.engine.squawk import Squawked, squawk
+from runner.errors import InvalidConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from runner.config.model import Migration
+    from runner.decide.risk import Finding
+
+    Found = dict[str, Any]
+
+VERSION = 1
+"""Of the JSON form. Grows when a key changes its meaning or goes away; new keys do not count."""
+FOLDERS = {**{engine: engine for engine in ENGINES}, "postgresql": "postgres"}
+"""The engine that a folder of migrations is for, by its name."""
+
+
+class Linted(NamedTuple):
+    """What was found in *files* for *engine*; `squawk` says why squawk was not asked, and is empty where it was."""
+
+    engine: str
+    files: list[str]
+    findings: list[Finding]
+    squawk: str = ""
+
+
+def linted(migrations: Sequence[Migration], engine: str, only: Iterable[str] | None = None) -> Linted:
+    """
+    Lint *migrations*, and tell of those alone whose paths are in *only*; the others say what stood before.
+
+    For PostgreSQL squawk joins in, where it is installed.
+    """
+    wanted = {str(each.path) for each in migrations} if only is None else set(only)
+    asked = [each for each in migrations if str(each.path) in wanted]
+    also = squawk(asked) if engine == "postgres" else Squawked(None)
+    findings = [each for each in lint(migrations, engine, also.findings) if each.where.file in wanted]
+    return Linted(engine, [str(each.path) for each in asked], findings, also.why)
+
+
+def of_files(paths: Iterable[Path], engine: str | None) -> list[Linted]:
+    """
+    Lint the files at *paths*, for *engine* or the one that their folder is called after, sqlite where it is neither.
+
+    What else lies in their folders says what stood before. Raises InvalidConfig where one of them is not valid.
+    """
+    folders: dict[Path, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        folders.setdefault(path.parent, []).append(path)
+    invalid: list[InvalidMigration] = []
+    found = []
+    for folder, asked in folders.items():
+        migrations = _with_siblings(folder, asked, invalid)
+        meant = engine or FOLDERS.get(folder.resolve().name, "sqlite")
+        found.append(linted(migrations, meant, {shown_path(path) for path in asked}))
+    if invalid:
+        raise InvalidConfig(*(problem for each in invalid for problem in each.problems))
+    return found
+
+
+def _with_siblings(folder: Path, asked: list[Path], invalid: list[InvalidMigration]) -> list[Migration]:
+    """Read the migrations of *folder*; one that is not valid counts only where it was *asked* for."""
+    try:
+        beside = [path for path in folder.iterdir() if path not in asked]
+    except OSError:  # the folder may be searched and not listed; and whoever opens a file that is not there says so
+        beside = []
+    found = []
+    for path in migration_files([*asked, *beside]):
+        try:
+            found.append(read_migration(path, shown_path(path)))
+        except InvalidMigration as error:
+            if path in asked:
+                invalid.append(error)
+    return found
+
+
+def facts(parts: Iterable[Linted]) -> Found:
+    """Return what was found as plain data, ready for JSON; `engine` is None where there are several."""
+    told = list(parts)
+    findings = [each for part in told for each in part.findings]
+    engines = {part.engine for part in told}
+    counts = {str(risk): sum(each.risk is risk for each in findings) for risk in reversed(Risk)}
+    return {
+        "version": VERSION,
+        "engine": engines.pop() if len(engines) == 1 else None,
+        "files": [file for part in told for file in part.files],
+        "squawk": next((part.squawk for part in told if part.squawk), None),
+        "counts": counts,
+        "findings": [_plain(each) for each in findings],
+    }
+
+
+def _plain(finding: Finding) -> Found:
+    return {
+        "code": finding.code,
+        "risk": str(finding.risk),
+        "what": finding.what,
+        **finding.where._asdict(),
+        "fix": finding.fix,
+    }
+
+
+def exceeds(found: Found, limit: str) -> bool:
+    """Say whether the lint found something as dangerous as *limit*, or more."""
+    return reaches((each["risk"] for each in found["findings"]), limit)

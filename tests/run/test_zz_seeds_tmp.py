@@ -1,0 +1,752 @@
+"""Past runs under another config: real runs in real files, by a clock that only the engine moves."""
+
+import hashlib
+import json
+import random
+import shutil
+import sqlite3
+from contextlib import closing
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+
+import pytest
+from ground import FakeClock
+
+from runner.cli.door import make_prober
+from runner.config.load import load
+from runner.engine.loop import Engine
+from runner.engine.replay import replayed
+from runner.errors import Interrupted, Mismatch, StepFailed
+from runner.events import Teller
+from runner.report import replay as report
+from runner.store.connect import open_backend
+
+ROOT = Path(__file__).parents[2]
+SCRIPTED = (
+    "SELECT s.value FROM script s JOIN (SELECT stage, ticks FROM runner_stages ORDER BY id DESC LIMIT 1) e"
+    " ON s.stage = e.stage AND s.tick = e.ticks"
+)
+"""A number for each stage and tick: the same for every config that measures it."""
+
+
+def stage(name, ticks=4, **more):
+    return {"name": name, "mode": "observe", "duration": f"{30 * ticks}s", "interval": "30s", **more}
+
+
+def on(name="live", ticks=4, **more):
+    """A stage that switches two providers on."""
+    return stage(name, ticks, mode="active", activate={"providers": ["stub", "draftkings"]}, **more)
+
+
+SEEDS = (60, 500)
+SQL = {"backlog": {"kind": "sql", "query": SCRIPTED}}
+PROBES = {"errors": {"kind": "probe", "reading": "errors"}, "ms": {"kind": "probe", "reading": "response_time"}}
+LOOKUP = {"hits_pct": {"kind": "lookup"}}
+
+
+class Past:
+    """A project, its database, and the numbers that its query will find."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name in ("config", "sql"):
+            shutil.copytree(ROOT / name, folder / name)
+        self.database = folder / "rollout.db"
+
+    def config(self, stages, thresholds, metrics=None, **more):
+        return {
+            "version": 1,
+            "name": "past",
+            "providers": "providers.yaml",
+            "caches": "caches.yaml",
+            "migrations": "../sql/{engine}",
+            "environments": {"local": {"database": f"sqlite:///{self.database}"}},
+            "metrics": metrics or SQL,
+            "thresholds": thresholds,
+            "stages": stages,
+            "snapshots": {"before_run": False},
+            **more,
+        }
+
+    def load(self, config, faults="", environ=None):
+        path = self.folder / "config" / "rollout.yaml"
+        path.write_text(json.dumps(config))
+        return load(path, None, {"RUNNER_STAND_IN_FAULTS": faults, **(environ or {})})
+
+    def script(self, **numbers):
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS script (stage TEXT, tick INTEGER, value)")
+            connection.execute("DELETE FROM script")
+            rows = [(name, tick, value) for name, values in numbers.items() for tick, value in enumerate(values)]
+            connection.executemany("INSERT INTO script VALUES (?, ?, ?)", rows)
+
+    def engine(self, rollout, backend, stop_at=None):
+        clock = FakeClock()
+
+        def note(event):
+            if event.name == "tick.recorded" and (event.fields["stage"], event.fields["tick"]) == stop_at:
+                clock.stop.ask(15)
+
+        return Engine(rollout, backend, clock, Teller(clock.now, note), partial(make_prober, rollout, clock))
+
+    def apply(self, config, faults="", target=None, stop_at=None, environ=None, **how):
+        rollout = self.load(config, faults, environ)
+        with closing(open_backend(rollout.environment.database, "sqlite", create=True)) as backend:
+            try:
+                self.engine(rollout, backend, stop_at).apply(target, **how)
+            except Interrupted:
+                assert stop_at
+        return self.ended()
+
+    def abort(self, config):
+        rollout = self.load(config)
+        with closing(open_backend(rollout.environment.database, "sqlite")) as backend:
+            self.engine(rollout, backend).abort()
+
+    def ended(self):
+        """How the last run ended: its state, last stage and tick."""
+        [found] = self.rows(
+            "SELECT r.state, e.stage, e.ticks FROM runner_runs r JOIN runner_stages e ON e.run_id = r.id"
+            " ORDER BY r.number DESC, e.id DESC LIMIT 1"
+        )
+        return found
+
+    def rows(self, sql, *values):
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            return connection.execute(sql, values).fetchall()
+
+    def replay(self, config, runs=20, **how):
+        return replayed(self.load(config, **how), str(self.database), runs)
+
+    def one(self, config, **how):
+        [run] = self.replay(config, **how)["runs"]
+        return run
+
+
+@pytest.fixture
+def past(tmp_path):
+    return Past(tmp_path)
+
+
+def ending(run):
+    found = run["replayed"]
+    return run["outcome"], found and (found["stage"], found["tick"]), run["why"]
+
+
+def changed(config, **thresholds):
+    """Return *config* with other keys in its thresholds."""
+    new = deepcopy(config)
+    for name, keys in thresholds.items():
+        new["thresholds"].setdefault(name, {}).update(keys)
+    return new
+
+
+# the same config
+
+
+ENDINGS = [
+    ("passes", {"max": 5}, {"a": [1, 2, 3, 4], "b": [5, 5, 5, 5]}, ("completed", "b", 4)),
+    ("fails at once", {"max": 5}, {"a": [1, 2, 9]}, ("rolled_back", "a", 3)),
+    ("fails too often", {"max": 5, "failure_limit": 1}, {"a": [9, 1, 9]}, ("rolled_back", "a", 3)),
+    (
+        "fails too often in a row",
+        {"max": 5, "consecutive_failure_limit": 1},
+        {"a": [9, 1, 9, 1], "b": [9, 9]},
+        ("rolled_back", "b", 2),
+    ),
+    ("no data to the deadline", {"max": 5}, {"a": [None] * 9}, ("rolled_back", "a", 8)),
+    ("no data, and no waiting", {"max": 5, "on_no_data": "rollback"}, {"a": [1, 1, 1, None]}, ("rolled_back", "a", 4)),
+    ("no answer, and no waiting", {"max": 5, "on_error": "rollback"}, {"a": [1, 1, 1, "x"]}, ("rolled_back", "a", 4)),
+    ("held, and then good", {"max": 5}, {"a": [1, 1, 1, None, "x", 2], "b": [1] * 4}, ("completed", "b", 4)),
+    (
+        "too few samples for a while",
+        {"max": 5, "min_samples": 4, "statistic": "mean"},
+        {"a": [1, None, 1, 1, 1], "b": [1] * 4},
+        ("completed", "b", 4),
+    ),
+    (
+        "too few samples to the deadline",
+        {"max": 5, "min_samples": 4, "statistic": "mean"},
+        {"a": [1, None, None, None, 1, None, None, 1]},
+        ("rolled_back", "a", 8),
+    ),
+    ("a percentile", {"max": 5, "statistic": "p50"}, {"a": [1, 9, 9]}, ("rolled_back", "a", 3)),
+    ("an infinite number", {"max": 5, "statistic": "max"}, {"a": [1, 9e999]}, ("rolled_back", "a", 8)),
+]
+
+
+@pytest.mark.parametrize(("threshold", "numbers", "ended"), [case[1:] for case in ENDINGS], ids=[e[0] for e in ENDINGS])
+def test_a_run_ends_the_same_under_its_own_config(past, threshold, numbers, ended):
+    config = past.config([stage("a"), stage("b")], {"backlog": threshold})
+    past.script(**numbers)
+    assert ended == past.apply(config)
+
+    assert ("same", ended[1:], []) == ending(past.one(config))
+
+
+@pytest.mark.parametrize(
+    ("faults", "threshold", "ended"),
+    [
+        ("", {}, ("completed", "live", 4)),
+        ("stub:fail", {"errors": {"max": 5}}, ("rolled_back", "live", 2)),
+        ("stub:slow=200ms", {"ms": {"max": 150, "by": "provider", "min_samples": 5}}, ("rolled_back", "live", 2)),
+        ("draftkings:fail", {}, ("rolled_back", "live", 8)),  # none of its rows is ever switched on
+    ],
+)
+def test_a_run_that_probes_ends_the_same_under_its_own_config(past, faults, threshold, ended):
+    thresholds = {"errors": {"max": 999}, "ms": {"max": 5000}, **threshold}
+    config = past.config([on()], thresholds, PROBES)
+    assert ended == past.apply(config, faults)
+
+    assert ("same", ended[1:], []) == ending(past.one(config))
+
+
+def test_a_run_that_was_cut_off_and_gone_on_with_ends_the_same(past):
+    config = past.config([on("a"), on("b")], {"errors": {"max": 9}, "hits_pct": {"min": 70}}, {**PROBES, **LOOKUP})
+    past.apply(config, stop_at=("b", 3))
+
+    assert ("same", ("b", 3), []) == ending(past.one(config))
+    assert "cut_off" == past.one(config)["recorded"]["ending"]
+    assert ("completed", "b", 4) == past.apply(config)
+    assert ("same", ("b", 4), []) == ending(past.one(config))
+
+
+@pytest.mark.parametrize("by", ["abort", "target"])
+@pytest.mark.parametrize("tick", [2, 4])
+def test_a_run_that_a_person_ended_ends_the_same(past, by, tick):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    past.script(a=[1] * 4, b=[1] * 4)
+    past.apply(config, stop_at=("b", tick))
+    past.abort(config) if by == "abort" else past.apply(config, target="a")
+
+    run = past.one(config)
+
+    assert ("same", ("b", tick), []) == ending(run)
+    assert ("cut_off", "aborted" if by == "abort" else "completed") == (
+        run["recorded"]["ending"],
+        run["recorded"]["state"],
+    )
+
+
+def test_a_run_that_is_held_ends_the_same_until_it_goes_on(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 1, 1, None, None])
+    past.apply(config, stop_at=("a", 5))
+
+    assert ("same", ("a", 5), []) == ending(past.one(config))
+
+
+# thresholds that were loosened or tightened
+
+
+def test_a_looser_limit_lets_a_run_pass_where_it_was_rolled_back(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 7])
+    past.apply(config)
+
+    run = past.one(changed(config, backlog={"max": 7}))
+
+    assert ("would_pass", ("a", 2), ["a passes as far as it was recorded, 2 of 4 ticks"]) == ending(run)
+    assert "backlog is 7, at most 5 is wanted (last of 1 sample)" == run["recorded"]["because"]
+
+
+def test_a_looser_limit_that_would_have_failed_too_says_so(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 7])
+    past.apply(config)
+
+    assert ("same", ("a", 2), []) == ending(past.one(changed(config, backlog={"max": 6.99})))
+
+
+def test_a_tighter_limit_names_stage_tick_and_figure(past):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 9}})
+    past.script(a=[1, 2, 3, 2], b=[1, 1, 4, 9])
+    past.apply(config)
+
+    run = past.one(changed(config, backlog={"max": 3}))
+
+    assert ("would_roll_back", ("b", 3), []) == ending(run)
+    [because] = run["replayed"]["because"]
+    assert (4.0, 3, "backlog is 4, at most 3 is wanted (last of 1 sample)") == (
+        because["value"],
+        because["max"],
+        because["text"],
+    )
+    assert not run["replayed"]["at_the_latest"]
+
+
+def test_a_breach_that_would_have_come_sooner_is_told(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 4, 7])
+    past.apply(config)
+
+    assert ("elsewhere", ("a", 2), []) == ending(past.one(changed(config, backlog={"max": 3})))
+
+
+def test_one_slow_provider_is_found_once_the_limit_is_by_provider(past):
+    probe = {"probe": {"providers": ["stub", "draftkings", "fanduel"]}}
+    config = past.config([stage("a", **probe)], {"errors": {"max": 9}, "ms": {"max": 150, "min_samples": 4}}, PROBES)
+    past.apply(config, "stub:slow=200ms")
+    assert ("same", ("a", 4), []) == ending(past.one(config))
+
+    run = past.one(changed(config, ms={"by": "provider"}))
+
+    assert ("would_roll_back", ("a", 1), []) == ending(run)
+    assert ["stub"] == [fact["subject"] for fact in run["replayed"]["because"]]
+
+
+def test_a_metric_that_had_no_limit_was_measured_all_the_same(past):
+    config = past.config([stage("a")], {"hits_pct": {"min": 70}}, {**SQL, **LOOKUP})
+    past.script(a=[1, 2, 3, 4])
+    past.apply(config)
+
+    assert ("would_roll_back", ("a", 3), []) == ending(past.one(changed(config, backlog={"max": 2})))
+
+
+def varied(choose):
+    """Return a threshold made at random."""
+    found = {"max": choose([2, 3, 4, 5, 9])} if choose([1, 1, 0]) else {"min": choose([0, 1, 2])}
+    found["statistic"] = choose(["last", "last", "sum", "mean", "min", "max", "p50", "p90"])
+    found[choose(["failure_limit", "consecutive_failure_limit"])] = choose([0, 0, 1, 2])
+    if choose([0, 0, 1]):
+        found["on_no_data"] = "rollback"
+    if choose([0, 0, 1]):
+        found["on_error"] = "rollback"
+    if found["statistic"] not in {"last"}:
+        found["min_samples"] = choose([1, 1, 2, 3])
+    return found
+
+
+def test_what_is_told_is_what_really_running_the_other_config_comes_to(tmp_path):
+    told = []
+    for seed in range(*SEEDS):
+        choose = random.Random(seed).choice
+        numbers = {
+            name: [choose([0, 1, 1, 2, 2, 2, 3, 3, 4, 5, None, "x"][: choose([4, 8, 12])]) for _ in range(20)]
+            for name in "ab"
+        }
+        old, new = (
+            [[stage(name, choose([3, 3, 4]), deadline=f"{30 * choose([4, 5, 6])}s") for name in "ab"], varied(choose)]
+            for _ in range(2)
+        )
+        if choose([True, True, False]):
+            new[0] = old[0]
+        then, now = (Past(tmp_path / f"{seed}{name}") for name in ("then", "now"))
+        for side in (then, now):
+            side.script(**numbers)
+        configs = [then.config(stages, {"backlog": limits}) for stages, limits in (old, new)]
+        then.apply(configs[0])
+        really = now.apply({**configs[1], "environments": {"local": {"database": f"sqlite:///{now.database}"}}})
+
+        run = then.one(configs[1])
+
+        told.append(run["outcome"])
+        claim = run["replayed"]
+        if claim and claim.get("at_the_latest"):
+            assert really[0] == "rolled_back", seed
+            assert really[1:] <= (claim["stage"], claim["tick"]), seed
+        elif run["outcome"] in {"would_roll_back", "elsewhere"}:
+            assert ("rolled_back", claim["stage"], claim["tick"]) == really, seed
+        elif run["outcome"] == "same":
+            assert (run["recorded"]["ending"], claim["stage"], claim["tick"]) == really, seed
+        elif run["outcome"] == "would_pass":
+            assert really[0] == "completed" or really[1:] > (claim["stage"], claim["tick"]), seed
+        then_same = then.one(configs[0])
+        assert "same" == then_same["outcome"], (seed, then_same)
+    counts = {name: told.count(name) for name in sorted(set(told))}
+    assert {"cannot_be_told", "elsewhere", "same", "would_pass", "would_roll_back"} == set(counts), counts
+    assert counts["cannot_be_told"] < 200, counts
+    print(counts)
+    assert True, counts
+
+
+# what cannot be told
+
+
+def edited(config, change):
+    new = deepcopy(config)
+    change(new)
+    return new
+
+
+def set_stage(**keys):
+    return lambda config: config["stages"][0].update(keys)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            lambda config: config["stages"].insert(1, stage("c")),
+            ["the stage c is new, and nothing was measured in it"],
+        ),
+        (
+            lambda config: config["stages"].append(stage("c")),
+            ["the stage c is new, and nothing was measured in it"],
+        ),
+        (
+            lambda config: config["stages"][1].update(name="c"),
+            ["it ended in b, which is no longer declared"],
+        ),
+        (lambda config: config["stages"].reverse(), ["the stages are declared in another order now"]),
+        (
+            set_stage(duration="180s"),
+            ["a passes as far as it was recorded, 4 of 6 ticks"],
+        ),
+        (set_stage(interval="60s"), ["a was measured every 30 s, and wants to be every 60 s"]),
+        (
+            lambda config: config["stages"][1].update(mode="shadow", refresh="all"),
+            ["b was of mode observe, and is shadow now", "b refreshed other cache entries than it would now"],
+        ),
+        (
+            lambda config: (
+                config["metrics"].update(jobs={"kind": "sql", "query": "SELECT 1"}),
+                config["thresholds"].update(jobs={"max": 1}),
+            ),
+            ["the metric jobs is new, and was not measured"],
+        ),
+        (
+            lambda config: config["metrics"]["backlog"].update(query="SELECT 1"),
+            ["the metric backlog is measured in another way now"],
+        ),
+        (
+            lambda config: (
+                config["thresholds"]["backlog"].update(statistic="sum", min_samples=3, max=99)
+                or config["stages"][0].update(thresholds={"backlog": {"statistic": "mean", "min_samples": 4}})
+            ),
+            [
+                "a is still held as far as it was recorded, 4 of 8 ticks to its deadline: backlog is 1, at most 99 is"
+                " wanted (mean of 3 samples, 4 are wanted)"
+            ],
+        ),
+    ],
+)
+def test_what_was_not_measured_cannot_be_told(past, change, why):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    past.script(a=[1, None, 1, 1], b=[1] * 4)
+    past.apply(config)
+
+    assert ("cannot_be_told", None, why) == ending(past.one(edited(config, change)))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            set_stage(probe={"providers": ["stub", "fanduel"]}),
+            "errors: other providers are asked now (draftkings/MLB, draftkings/NBA, draftkings/NFL, …)",
+        ),
+        (lambda config: config.update(probe={"timeout": "1s"}), "errors: providers are asked in another way now"),
+        (
+            lambda config: config.update(stand_in={"faults": [{"provider": "stub", "kind": "hang"}]}),
+            "errors: providers are asked in another way now",
+        ),
+        (set_stage(duration="60s", thresholds={"errors": {"max": 3}}), None),
+    ],
+)
+def test_answers_of_others_or_to_other_questions_tell_nothing(past, change, why):
+    probe = {"probe": {"providers": ["stub", "draftkings"]}}
+    config = past.config([stage("a", **probe)], {"errors": {"max": 5}}, {"errors": PROBES["errors"]})
+    past.apply(config)
+
+    run = past.one(edited(config, change))
+
+    assert (("cannot_be_told", None, [why]) if why else ("same", ("a", 2), [])) == ending(run)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "why"),
+    [
+        ("providers.yaml", "  - name: stub\n", "  - name: stub\n    retries: 1\n", None),
+        ("caches.yaml", "ttl: 1h", "ttl: 2h", "hits_pct: other cache entries or look-ups are declared now"),
+    ],
+)
+def test_other_files_count_too(past, file, old, new, why):
+    path = past.folder / "config" / file
+    text = path.read_text()
+    config = past.config([stage("a")], {"errors": {"max": 5}, "hits_pct": {"min": 70}}, {**PROBES, **LOOKUP})
+    past.apply(config)
+    if file == "providers.yaml":
+        old, new, why = "retries: 1", "retries: 2", "errors: stub is asked in another way now"
+        if old not in text.split("- name:")[1]:
+            old = next(line.strip() for line in text.split("- name:")[1].splitlines() if "retries" in line)
+            new = "retries: 7"
+    if file == "caches.yaml":
+        old = next(line.strip() for line in text.splitlines() if "ttl:" in line)
+        new = "ttl: 99d"
+    assert old in text, old
+    path.write_text(text.replace(old, new, 1))
+
+    assert ("cannot_be_told", [why]) == (lambda run: (run["outcome"], run["why"]))(past.one(config))
+
+
+def test_a_breach_by_what_was_measured_counts_though_something_else_was_not(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 2, 3, 4])
+    past.apply(config)
+    new = changed(config, backlog={"max": 2}, jobs={"max": 1})
+    new["metrics"] = {**SQL, "jobs": {"kind": "sql", "query": "SELECT 1"}}
+
+    run = past.one(new)
+
+    assert ("would_roll_back", ("a", 3), ["the metric jobs is new, and was not measured"]) == ending(run)
+    assert run["replayed"]["at_the_latest"]
+
+
+def test_a_variable_whose_value_is_not_stored_makes_a_run_tell_nothing(past):
+    config = past.config([stage("a")], {"backlog": {"max": "${MOST}"}})
+    path = past.folder / "config" / "rollout.yaml"
+    past.script(a=[1] * 4)
+    config["thresholds"] = None
+
+    def load_with(most):
+        lines = "\n".join(f"{key}: {json.dumps(value)}" for key, value in config.items())
+        path.write_text(lines.replace("thresholds: null", "thresholds:\n  backlog:\n    max: ${MOST}"))
+        return load(path, None, {"MOST": most})
+
+    with closing(open_backend(f"sqlite:///{past.database}", "sqlite")) as backend:
+        past.engine(load_with("5"), backend).apply()
+
+    [run] = replayed(load_with("5"), str(past.database))["runs"]
+
+    why = "the config that it went by holds ${MOST}, and what that stood for is not recorded"
+    assert ("cannot_be_told", None, [why]) == ending(run)
+
+
+def test_a_run_that_was_gone_on_with_under_another_config_tells_nothing(past):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    past.script(a=[1, 1, 4, 1], b=[1] * 4)
+    past.apply(config, stop_at=("b", 1))
+    other = changed(config, backlog={"max": 3})
+    assert ("completed", "b", 4) == past.apply(other, accept_changes=True)
+
+    run = past.one(other)
+
+    why = "the numbers recorded in a do not lead to how it ended: under its own config it is rolled back at tick 3 of 4"
+    assert ("cannot_be_told", None, [why]) == ending(run)
+
+
+@pytest.mark.parametrize(
+    ("gone", "tick"),
+    [("1 = 1", 1), ("tick < 2", 1), ("tick = 2", 3), ("number = (SELECT min(number) FROM runner_samples)", 1)],
+)
+def test_samples_that_are_not_kept_any_more_tell_nothing(past, gone, tick):
+    config = past.config([stage("a")], {"backlog": {"max": 5}, "hits_pct": {"min": 70}}, {**SQL, **LOOKUP})
+    past.script(a=[1] * 4)
+    past.apply(config)
+    past.rows(f"DELETE FROM runner_samples WHERE {gone}")
+
+    assert ("cannot_be_told", None, [f"the samples of a at tick {tick} are not kept any more"]) == ending(
+        past.one(config)
+    )
+
+
+@pytest.mark.parametrize("gone", ["1 = 1", "tick < 2", "metric = 'ms' AND tick = 1", "subject = 'stub' AND tick = 1"])
+@pytest.mark.parametrize("statistic", ["sum", "last"])
+def test_answers_that_are_not_kept_any_more_tell_nothing(past, gone, statistic):
+    probe = {"probe": {"providers": ["stub", "draftkings"]}}
+    config = past.config([stage("a", **probe)], {"errors": {"max": 5, "statistic": statistic}}, PROBES)
+    past.apply(config)
+    assert "same" == past.one(config)["outcome"]
+    past.rows(f"DELETE FROM runner_samples WHERE {gone}")
+
+    run = past.one(config)
+
+    assert ("cannot_be_told", None) == (run["outcome"], run["replayed"])
+    assert "not kept any more" in run["why"][0]
+
+
+def test_rows_that_waited_to_be_switched_on_are_not_guessed_at(past):
+    config = past.config([on(ticks=4)], {"errors": {"max": 99}}, {"errors": PROBES["errors"]})
+    assert ("rolled_back", "live", 8) == past.apply(config, "draftkings:fail")
+    shorter = edited(config, set_stage(duration="60s", deadline="300s"))
+
+    why = ["whether live had switched every row on by tick 2 is not recorded"]
+    assert ("cannot_be_told", None, why) == ending(past.one(shorter))
+
+
+# several runs
+
+
+def test_every_run_is_told_newest_first_and_counted(past):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    for a, b in (([1] * 4, [1] * 4), ([1, 7], []), ([1] * 4, [2, 6]), ([1, 9], []), ([4] * 4, [1] * 4)):
+        past.script(a=a, b=b)
+        past.apply(config)
+        past.apply(config, target="disabled")
+    new = changed(config, backlog={"max": 7})
+    new["stages"][1]["thresholds"] = {"backlog": {"max": 1}}
+
+    found = past.replay(new)
+
+    assert ["same", "same", "elsewhere", "would_pass", "same"] == [run["outcome"] for run in found["runs"]]
+    assert (5, 3, 1, 0, 1, 0) == tuple(
+        found[name] for name in ("total", "same", "would_pass", "would_roll_back", "elsewhere", "cannot_be_told")
+    )
+    assert (
+        "of the last 5 runs, 1 that was rolled back would have passed there; 1 that was rolled back would have been at"
+        " another tick or stage; 3 would have ended the same"
+    ) == report.summary(found)
+    ids = [run["run_id"] for run in found["runs"]]
+    assert [
+        f"replay: {report.summary(found)}",
+        f"  {ids[2]}  rolled back at b tick 2 then; would have been rolled back at b tick 1",
+        "    then because backlog is 6, at most 5 is wanted (last of 1 sample)",
+        "    now because backlog is 2, at most 1 is wanted (last of 1 sample)",
+        f"  {ids[3]}  rolled back at a tick 2 then; would have passed there",
+        "    then because backlog is 7, at most 5 is wanted (last of 1 sample)",
+        "    a passes as far as it was recorded, 2 of 4 ticks",
+    ] == report.text(found).splitlines()
+    assert ids[:2] == [run["run_id"] for run in past.replay(new, runs=2)["runs"]]
+    json.dumps(found)
+
+
+# the database
+
+
+def test_the_database_is_only_read_and_no_file_is_made(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1] * 4)
+    past.apply(config)
+    new = past.load(config)
+
+    def there():
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in past.folder.glob("rollout*")}
+
+    before = there()
+
+    replayed(new, str(past.database))
+    replayed(new, f"sqlite:///{past.database}")
+
+    assert before == there()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "what"),
+    [
+        (lambda path: None, StepFailed, "there is no database sqlite:///{path}"),
+        (lambda path: path.write_bytes(b""), StepFailed, "there is no database sqlite:///{path}"),
+        (lambda path: path.write_bytes(b"no database" * 99), StepFailed, "SQLite: file is not a database"),
+        (
+            lambda path: sqlite3.connect(path).execute("CREATE TABLE t (x)").connection.close(),
+            StepFailed,
+            "there is no ledger in sqlite:///{path}: no rollout was ever applied to it",
+        ),
+    ],
+)
+def test_where_there_is_no_ledger_that_is_said(past, make, error, what):
+    rollout = past.load(past.config([stage("a")], {"backlog": {"max": 5}}))
+    make(past.database)
+    files = sorted(past.folder.iterdir())
+
+    with pytest.raises(error) as caught:
+        replayed(rollout, str(past.database))
+
+    assert what.format(path=past.database) == caught.value.problems[0].what
+    assert files == sorted(past.folder.iterdir())
+
+
+def test_the_ledger_of_another_rollout_says_whose_it_is(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1] * 4)
+    past.apply(config)
+
+    with pytest.raises(Mismatch) as caught:
+        past.replay({**config, "name": "other"})
+
+    what = f"the ledger in sqlite:///{past.database} has no run of other; it has runs of past"
+    assert what == caught.value.problems[0].what
+
+
+def test_a_url_that_names_no_database_is_refused(past):
+    rollout = past.load(past.config([stage("a")], {"backlog": {"max": 5}}))
+
+    with pytest.raises(StepFailed, match="has the scheme mysql"):
+        replayed(rollout, "mysql://root:secret@host/x")
+
+
+def test_a_ledger_that_no_run_measured_anything_for_has_nothing_to_tell(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    rollout = past.load(config)
+    with closing(open_backend(f"sqlite:///{past.database}", "sqlite", create=True)) as backend:
+        past.engine(rollout, backend).apply("disabled")
+
+    found = past.replay(config)
+
+    assert (0, []) == (found["total"], found["runs"])
+    assert "no run of past has measured anything yet" == report.summary(found)
+
+
+@pytest.mark.parametrize("form", ["1", "3"])
+def test_a_ledger_of_another_form(past, form):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1] * 4)
+    past.apply(config)
+    past.rows("UPDATE runner_meta SET value = ? WHERE name = 'ledger_version'", form)
+    if form == "1":
+        past.rows("ALTER TABLE runner_runs DROP COLUMN level")
+        assert "same" == past.one(config)["outcome"]
+        return
+    with pytest.raises(Mismatch, match="form 3"):
+        past.replay(config)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE runner_samples SET values_json = 'x' WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = '\"12\"' WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = '[\"12\"]' WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = '[true]' WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = '[1],[2]' WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = '[' || printf('%.400d', 1) || '0000]' WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = '[1' || replace(printf('%.4000c', '0'), ' ', '0') || ']' WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = replace(printf('%.100000c', '['), ' ', '[') WHERE tick = 1",
+        "UPDATE runner_samples SET values_json = x'00ff' WHERE tick = 1",
+        "UPDATE runner_samples SET observations = 'many' WHERE tick = 1",
+        "UPDATE runner_samples SET observations = -1 WHERE tick = 1",
+        "UPDATE runner_samples SET metric = x'00' WHERE tick = 1",
+        "UPDATE runner_samples SET metric = 'other' WHERE tick = 1",
+        "UPDATE runner_samples SET subject = 'nobody' WHERE tick = 1",
+        "UPDATE runner_samples SET error = x'00' WHERE tick = 1",
+        "UPDATE runner_samples SET tick = 9999999999 WHERE tick = 1",
+        "UPDATE runner_samples SET tick = -1 WHERE tick = 1",
+        "UPDATE runner_samples SET tick = 'one' WHERE tick = 1",
+        "UPDATE runner_samples SET tick = 2 WHERE tick = 1",
+        "UPDATE runner_stages SET ticks = 'many'",
+        "UPDATE runner_stages SET ticks = 999999999999",
+        "UPDATE runner_stages SET ticks = 3",
+        "UPDATE runner_stages SET stage = x'00'",
+        "UPDATE runner_stages SET stage = 'b'",
+        "UPDATE runner_stages SET breach = 'made up'",
+        "UPDATE runner_stages SET left_at = NULL",
+        "UPDATE runner_verdicts SET value = 3",
+        "UPDATE runner_verdicts SET verdict = x'00'",
+        "DELETE FROM runner_verdicts",
+        "UPDATE runner_runs SET state = 'rolled_back'",
+        "UPDATE runner_runs SET id = x'00', config_digest = 'x'",
+        "DELETE FROM runner_configs",
+        "UPDATE runner_configs SET config_json = '[]'",
+        "UPDATE runner_configs SET config_json = 'x'",
+        "UPDATE runner_configs SET config_json = x'00'",
+        "UPDATE runner_configs SET config_json = replace(printf('%.100000c', '['), ' ', '[')",
+        'UPDATE runner_configs SET config_json = \'{"rollout": {}, "providers": 3}\'',
+        "UPDATE runner_configs SET config_json = replace(config_json, '\"30s\"', '\"0s\"')",
+        'UPDATE runner_configs SET config_json = replace(config_json, \'"max":5\', \'"max":"5"\')',
+        "UPDATE runner_configs SET config_json = replace(config_json, '\"enabled\"', '\"able\"')",
+    ],
+)
+def test_a_ledger_that_no_runner_wrote_tells_nothing_and_breaks_nothing(past, sql):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 2, 1, 1])
+    past.apply(config)
+    past.rows("PRAGMA foreign_keys=OFF")
+    with closing(sqlite3.connect(past.database)) as connection, connection:
+        connection.execute(sql)
+
+    found = past.replay(config)
+
+    assert ["cannot_be_told"] == [run["outcome"] for run in found["runs"]] or sql.endswith("x'00', config_digest = 'x'")
+    json.dumps(found)
+    report.text(found)
