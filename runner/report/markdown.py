@@ -137,10 +137,9 @@ def _row(told: Found) -> str:
 
 def _replayed(found: Found) -> Iterator[str]:
     """Write the replay as a list: a run has two spaces before it, what is said of it four."""
-    summary, *lines = replay.text(found).split("\n")
-    yield escaped(summary)
+    yield escaped(replay.summary(found))
     yield ""
-    for line in lines:
+    for line in replay.text(found).split("\n")[1:]:
         yield f"{' ' * (len(line) - len(line.lstrip()) - 2)}- {escaped(line)}"
 
 

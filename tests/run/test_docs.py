@@ -46,6 +46,20 @@ def test_the_walk_through_works_as_it_is_written(project):
     assert [0, 0, 8] == [project.run(*words[1:]).exit_code for words in (validate, back, again)]
 
 
+def test_a_review_looks_as_it_is_shown(project):
+    git = ["git", "-c", "user.name=dev", "-c", "user.email=dev@localhost"]
+    for words in (["init", "--quiet"], ["add", "config", "sql"], ["commit", "--quiet", "--message", "base"]):
+        subprocess.run([*git, *words], cwd=project.folder, check=True)
+    project.edit("config/rollout.yaml", "min: 70", "min: 60")
+    section = (ROOT / "README.md").read_text().split("\n## Review a rollout as a diff\n")[1]
+    diff, lint = commands("Review a rollout as a diff")
+
+    done = project.run(*diff[1:])
+
+    assert (0, 0) == (done.exit_code, project.run(*lint[1:]).exit_code)
+    assert re.search(r"```text\n(.*?)```", section, re.DOTALL)[1] in done.stdout
+
+
 def test_a_wheel_holds_its_schemas_and_works_from_any_folder(tmp_path, project):
     build = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
