@@ -46,7 +46,8 @@ def command(
     """Say what changed between two configs, and how dangerous it is.
 
     OLD and NEW are each a path, or REV:path of the git repository: `runner diff origin/main:config/rollout.yaml`. All
-    that a config names is taken from the same revision. No database is opened, except by --replay, which only reads.
+    that a config names is taken from the same revision. Addresses and headers need not be known: a variable that is not
+    set is compared by its name. No database is opened, except by --replay, which only reads.
     """
     from runner.engine.reviewing import exceeds, review
 
@@ -67,7 +68,7 @@ def _declaration(stack: contextlib.ExitStack, name: str, environment: str | None
 
     found = stack.enter_context(side(name, os.environ))
     outside = click.get_current_context().meta[OUTSIDE]
-    return declaration(found.path, environment, allow_outside=outside, called=found.called)
+    return declaration(found.path, environment, allow_outside=outside, called=found.called, secrets_known=False)
 
 
 def _printed(found: dict[str, Any], form: str) -> str:

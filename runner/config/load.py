@@ -81,18 +81,22 @@ def declaration(
     *,
     allow_outside: bool = False,
     called: Callable[[Path], str] | None = None,
+    secrets_known: bool = True,
 ) -> Declaration:
     """
     Return the rollout that the file at *path* declares, for *environment* (None: local, or the only one).
 
     *environ* is where `${NAME}` is looked up, for the chosen environment only. With *allow_outside* the paths in it may
-    lead out of the project. *called* says what messages call a path. Raises InvalidConfig with every problem of every
-    file, in file order. Where a problem is in a file's form, what depends on it is not guessed at.
+    lead out of the project. *called* says what messages call a path. Who only reads a config needs no addresses: unless
+    *secrets_known*, those whose variables are not set are no problem, and SQLite is the engine of a database that is
+    not known. Raises InvalidConfig with every problem of every file, in file order. Where a problem is in a file's
+    form, what depends on it is not guessed at.
     """
-    reading = _Reading(path, environ, None if allow_outside else project_of(path), called or shown_path)
+    fence = None if allow_outside else project_of(path)
+    reading = _Reading(path, environ, fence, called or shown_path, secrets_known)
     main = read(path, reading.called(path))
     chosen = environment or _default_environment(main)
-    rollout = _filled(main, "rollout", environ, chosen)
+    rollout = reading.filled(main, "rollout", chosen)
     providers, caches = (reading.beside(rollout.filled, name) for name in ("providers", "caches"))
     problems = list(_unknown_environment(rollout.filled, chosen))
     engine, database_problems = _engine(rollout.filled, chosen)
@@ -100,7 +104,7 @@ def declaration(
     declared = Declared(*(root(file.filled) for file in (rollout, providers, caches)))
     faults, fault_problems = ordered(environ.get(VARIABLE, ""), declared.provider_names, declared.stage_names)
     problems += [*database_problems, *found.problems, *fault_problems, *cross_check(declared)]
-    problems += _unanswered(declared, chosen)
+    problems += _unanswered(declared, chosen) if secrets_known else []
     documents = [rollout.filled, providers.filled, caches.filled]
     problems += [problem for document in documents for problem in document.problems]
     if problems:
@@ -116,10 +120,10 @@ def migrations_for(
     """
     Return the migrations that the config at *path* has for *engine* (None: that of *environment*), and the engine.
 
-    The config has to be valid for *environment*. An engine that no environment uses may have its migrations beside the
+    The config has to be valid for *environment*; no secret is needed. An engine that no environment uses may have its migrations beside the
     others, in the folder that `{engine}` makes of their path.
     """
-    found = declaration(path, environment, allow_outside=allow_outside)
+    found = declaration(path, environment, allow_outside=allow_outside, secrets_known=False)
     own = found.rollout.environment.engine
     if engine is None or engine == own:
         return found.rollout.migrations, own
@@ -149,20 +153,6 @@ def _default_environment(document: Document) -> str | None:
     if not isinstance(environments, dict) or LOCAL in environments:
         return LOCAL
     return next(iter(environments)) if len(environments) == 1 else None
-
-
-def _filled(document: Document, name: str, environ: Mapping[str, str], environment: str | None = None) -> _File:
-    """Put *environ* into *document*, in `environments` only into the chosen one, and check its form."""
-
-    def wanted(place: Place) -> bool:
-        return place[:1] != ("environments",) or name != "rollout" or place[1:2] == (environment,)
-
-    filled = substituted(document, environ, wanted)
-    filled.broken |= {
-        place for place, reference in document.references.items() if reference.unquoted and not wanted(place)
-    }
-    check_shape(filled, name)
-    return _File(document, filled)
 
 
 def _unknown_environment(rollout: Document, environment: str | None) -> list[Problem]:
@@ -217,6 +207,20 @@ class _Reading(NamedTuple):
     environ: Mapping[str, str]
     fence: Path | None
     called: Callable[[Path], str]
+    secrets_known: bool = True
+
+    def filled(self, document: Document, name: str, environment: str | None = None) -> _File:
+        """Put the variables into *document*, in `environments` only into the chosen one, and check its form."""
+
+        def wanted(place: Place) -> bool:
+            return place[:1] != ("environments",) or name != "rollout" or place[1:2] == (environment,)
+
+        filled = substituted(document, self.environ, wanted, secrets_known=self.secrets_known)
+        filled.broken |= {
+            place for place, reference in document.references.items() if reference.unquoted and not wanted(place)
+        }
+        check_shape(filled, name)
+        return _File(document, filled)
 
     def beside(self, rollout: Document, key: str) -> _File:
         """Read the file that *rollout* names at *key*. Where it names none, there is nothing to say of it."""
@@ -228,7 +232,7 @@ class _Reading(NamedTuple):
         if self.fence is not None and leads_out(target, self.fence):
             rollout.problems.append(self._outside(named, f"the file of the {key}", self.fence))
             return _File(nothing, nothing)
-        return _filled(read(target, self.called(target), named.where), key, self.environ)
+        return self.filled(read(target, self.called(target), named.where), key)
 
     def migrations(self, rollout: Document, engine: str | None) -> _Migrations:
         named = root(rollout)["migrations"]

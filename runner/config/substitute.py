@@ -24,27 +24,45 @@ MOST_FILLED_MIB = 64
 """What variables may put into one file."""
 
 
+UNKNOWN = {
+    "database": "sqlite:///not-known.db",
+    "endpoint": "http://not-known.invalid/",
+    "url": "http://not-known.invalid/",
+}
+"""What stands for an address whose variable is not set, where only its place matters."""
+
+
 class Unset(Exception):
     """A `${...}` that nothing can be put in for. The text says why; `fix` what to do."""
 
-    def __init__(self, why: str, fix: str) -> None:
+    def __init__(self, why: str, fix: str, *, is_missing: bool = False) -> None:
         super().__init__(why)
         self.fix = fix
+        self.is_missing = is_missing
 
 
-def substituted(document: Document, environ: Mapping[str, str], wanted: Callable[[Path], bool]) -> Document:
+def substituted(
+    document: Document, environ: Mapping[str, str], wanted: Callable[[Path], bool], *, secrets_known: bool = True
+) -> Document:
     """
     Return *document* with the values of *environ* put in; where *wanted* says no, the text stays as it is.
 
     What stood unquoted is resolved again, so `speed: ${SPEED:-120}` is a number. Only what changes is copied.
-    No message shows a value from the environment.
+    No message shows a value from the environment. Where *secrets_known* says no, an address or a header whose variable
+    is not set is no problem: something of its form stands for it.
     """
     changed = document.copy()
     values: dict[Path, Any] = {}
     room = MOST_FILLED_MIB << 20
     for path, reference in document.references.items():
         if wanted(path):
-            values[path], size = _value(changed, path, reference, environ, room)
+            try:
+                values[path], size = _value(changed, path, reference, environ, room)
+            except Unset as error:
+                stands_for = None if secrets_known or not error.is_missing else _stands_for(path)
+                if stands_for is None:
+                    _note(changed, path, reference, error)
+                values[path], size = stands_for, 0
             room -= size
     changed.data = replaced(document.data, values)
     return changed
@@ -75,7 +93,9 @@ def _replacement(place: re.Match[str], environ: Mapping[str, str]) -> str:
     if default is not None:
         value = value or default
     if value is None:
-        raise Unset(f"needs the environment variable {plain(name)}, which is not set", f"set {plain(name)}")
+        raise Unset(
+            f"needs the environment variable {plain(name)}, which is not set", f"set {plain(name)}", is_missing=True
+        )
     if _NO_UNICODE.search(value):
         raise Unset(
             f"gets bytes from the environment variable {plain(name)} that are no UTF-8", f"set {plain(name)} to text"
@@ -86,12 +106,21 @@ def _replacement(place: re.Match[str], environ: Mapping[str, str]) -> str:
 def _value(
     document: Document, path: Path, reference: Reference, environ: Mapping[str, str], room: int
 ) -> tuple[Any, int]:
-    """Return what *reference* stands for, and how much of *room* it takes; a problem is noted, and its value None."""
+    """Return what *reference* stands for, and how much of *room* it takes; what cannot be read is noted, and None."""
+    text = filled(reference.text, environ, room)
     try:
-        text = filled(reference.text, environ, room)
         return resolve(text) if reference.unquoted and text else text, len(text)
-    except (Unset, Ambiguous) as error:
-        shown = (variable(reference.text) or HIDDEN) if is_secret(path) else plain(reference.text)
-        document.problems.append(Problem(f"{shown} {error}", document.where(path), error.fix))
-        document.broken.add(path)
+    except Ambiguous as error:
+        _note(document, path, reference, error)
         return None, 0
+
+
+def _stands_for(path: Path) -> str | None:
+    """Return what stands for a secret at *path* that is not known; None where there is none."""
+    return UNKNOWN.get(str(path[-1]), "not known") if is_secret(path) else None
+
+
+def _note(document: Document, path: Path, reference: Reference, error: Unset | Ambiguous) -> None:
+    shown = (variable(reference.text) or HIDDEN) if is_secret(path) else plain(reference.text)
+    document.problems.append(Problem(f"{shown} {error}", document.where(path), error.fix))
+    document.broken.add(path)

@@ -1,3 +1,4 @@
+import re
 import shutil
 import sqlite3
 from collections import Counter
@@ -5,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.config.load import load, shown_path
+from runner.config.load import declaration, load, shown_path
 from runner.config.model import FaultKind, Mode, Policy, Selector, Statistic
 from runner.errors import ExitCode, InvalidConfig
 
@@ -411,3 +412,28 @@ def test_an_exit_criterion_says_what_differs(edited):
     ]
 
     assert ("own_health", "warn", 0.2) == (changed.category, changed.severity, changed.timeout_s)
+
+
+def test_who_only_reads_needs_no_secret(tmp_path):
+    for folder in ("config", "sql"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    path = tmp_path / "config/rollout.yaml"
+    providers = path.with_name("providers.yaml")
+    providers.write_text(providers.read_text().replace("${FANDUEL_URL:-}", "${FANDUEL_URL}"))
+    text = path.read_text()
+    [line] = [line for line in text.splitlines() if line.startswith("  production:")]
+    path.write_text(
+        text.replace(line, "  production:\n    database: ${DATABASE_URL}\n    stand_in: refused\n    speed: ${SPEED}")
+    )
+
+    with pytest.raises(InvalidConfig) as every:
+        load(path, "production", {})
+    with pytest.raises(InvalidConfig) as only:
+        declaration(path, "production", {}, secrets_known=False)
+    found = declaration(path, "production", {"SPEED": "2"}, secrets_known=False).rollout
+
+    assert {"DATABASE_URL", "SPEED", "FANDUEL_URL"} <= set(re.findall(r"[A-Z]+_?[A-Z]+", str(every.value)))
+    assert "${SPEED} needs the environment variable SPEED, which is not set" in str(only.value)
+    assert 1 == len(only.value.problems)
+    assert ("sqlite", 2.0, False) == (found.environment.engine, found.environment.speed, found.environment.stand_in)
+    assert "${FANDUEL_URL}" == found.declared["providers"]["providers"][2]["endpoint"]
