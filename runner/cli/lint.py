@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from runner.cli.door import DEFAULT, OUTSIDE, fail_on_option, foreseen, say
 from runner.errors import ExitCode
-
-if TYPE_CHECKING:
-    from runner.engine.linting import Linted
 
 
 @click.command()
@@ -29,9 +26,9 @@ def command(
     comment above a statement lets a finding through: -- lint:ignore CODE reason. Above `-- migrate:up` it is for the
     whole file.
     """
-    from runner.engine.linting import exceeds, facts
+    from runner.engine.linting import exceeds
 
-    found = facts(_linted(paths or (Path(DEFAULT),), environment, engine))
+    found = _found(paths or (Path(DEFAULT),), environment, engine)
     say(json.dumps(found) if as_json else _text(found))
     return ExitCode.RISKY if fail_on and exceeds(found, fail_on) else ExitCode.DONE
 
@@ -42,16 +39,18 @@ def _text(found: dict[str, Any]) -> str:
     return text(found)
 
 
-def _linted(paths: tuple[Path, ...], environment: str | None, engine: str | None) -> list[Linted]:
+def _found(paths: tuple[Path, ...], environment: str | None, engine: str | None) -> dict[str, Any]:
     """Lint the one config, or all files; a mixture is no use of the command."""
-    from runner.config.load import migrations_for
-    from runner.engine.linting import linted, of_files
+    from runner.config.load import load_for
+    from runner.decide.review import Judge
+    from runner.engine.linting import facts, linted, of_files
 
     if all(path.suffix == ".sql" for path in paths):
         if environment is not None:
             raise click.UsageError("--env goes with a config, and not with files")
-        return of_files(paths, engine)
+        return facts(of_files(paths, engine))
     if len(paths) > 1:
         raise click.UsageError("lint takes one config, or any number of .sql files")
     outside = click.get_current_context().meta[OUTSIDE]
-    return [linted(*migrations_for(paths[0], environment, engine, allow_outside=outside))]
+    rollout = load_for(paths[0], environment, engine, allow_outside=outside)
+    return facts([linted(rollout.migrations, rollout.environment.engine)], Judge(rollout, rollout))

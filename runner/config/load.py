@@ -114,24 +114,24 @@ def declaration(
     return Declaration(complete, dict(zip(("rollout", "providers", "caches"), documents, strict=True)))
 
 
-def migrations_for(
+def load_for(
     path: Path, environment: str | None = None, engine: str | None = None, *, allow_outside: bool = False
-) -> tuple[tuple[Migration, ...], str]:
+) -> Rollout:
     """
-    Return the migrations that the config at *path* has for *engine* (None: that of *environment*), and the engine.
+    Return the rollout that the file at *path* declares, with the migrations for *engine* (None: that of *environment*).
 
-    The config has to be valid for *environment*; no secret is needed. An engine that no environment uses may have its migrations beside the
-    others, in the folder that `{engine}` makes of their path.
+    The config has to be valid for *environment*; no secret is needed. An engine that no environment uses may have its
+    migrations beside the others, in the folder that `{engine}` makes of their path.
     """
     found = declaration(path, environment, allow_outside=allow_outside, secrets_known=False)
-    own = found.rollout.environment.engine
-    if engine is None or engine == own:
-        return found.rollout.migrations, own
+    place = found.rollout.environment
+    if engine is None or engine == place.engine:
+        return found.rollout
     reading = _Reading(path, os.environ, None if allow_outside else project_of(path), shown_path)
     others = reading.migrations(found.documents["rollout"], engine)
     if others.problems:
         raise InvalidConfig(*in_file_order(others.problems, [found.documents["rollout"].file, *others.files]))
-    return others.migrations, engine
+    return found.rollout._replace(migrations=others.migrations, environment=place._replace(engine=engine))
 
 
 def shown_path(path: Path) -> str:

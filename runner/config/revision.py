@@ -57,6 +57,9 @@ def side(name: str, environ: Mapping[str, str]) -> Iterator[Side]:
     """
     found = None if os.path.lexists(name) else _REVISION.fullmatch(name)
     if found is None:
+        if not os.path.lexists(name):
+            fix = "name a file, or a revision and a file in it: HEAD:config/rollout.yaml"
+            raise InvalidConfig(Problem(f"{plain(name)} does not exist", fix=fix))
         yield Side(Path(name))
         return
     with tempfile.TemporaryDirectory(prefix="runner-review-") as folder:

@@ -18,6 +18,11 @@ class Judged(NamedTuple):
     rule: Risk
     reason: str | None = None
 
+    def plain(self) -> dict[str, str]:
+        """Return it as flat data, for JSON: the rule and the reason only where the config judges otherwise."""
+        found = {"risk": str(self.risk)}
+        return found if self.reason is None else {**found, "by_rule": str(self.rule), "reason": self.reason}
+
 
 class Judge:
     """
@@ -40,4 +45,4 @@ class Judge:
 
 
 def _said(judged: Judged, said: Reassessed | None) -> Judged:
-    return judged if said is None else Judged(Risk(said.risk), judged.rule, said.reason)
+    return judged if said is None or said.risk == judged.risk else Judged(Risk(said.risk), judged.rule, said.reason)

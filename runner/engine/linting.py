@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from runner.config.load import shown_path
 from runner.config.sqlfile import InvalidMigration, migration_files, read_migration
 from runner.decide.lint.migrations import ENGINES, lint
+from runner.decide.review import Judged
 from runner.decide.risk import Risk, reaches
 from runner.engine.squawk import Squawked, squawk
 from runner.errors import InvalidConfig
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.config.model import Migration
+    from runner.decide.review import Judge
     from runner.decide.risk import Finding
 
     Found = dict[str, Any]
@@ -84,26 +86,32 @@ def _with_siblings(folder: Path, asked: list[Path], invalid: list[InvalidMigrati
     return found
 
 
-def facts(parts: Iterable[Linted]) -> Found:
-    """Return what was found as plain data, ready for JSON; `engine` is None where there are several."""
+def facts(parts: Iterable[Linted], judge: Judge | None = None) -> Found:
+    """
+    Return what was found as plain data, ready for JSON; `engine` is None where there are several.
+
+    *judge* knows what the config makes of risks; files alone have none.
+    """
     told = list(parts)
-    findings = [each for part in told for each in part.findings]
+    findings = [plain(each, judge) for part in told for each in part.findings]
     engines = {part.engine for part in told}
-    counts = {str(risk): sum(each.risk is risk for each in findings) for risk in reversed(Risk)}
+    counts = {str(risk): sum(each["risk"] == risk for each in findings) for risk in reversed(Risk)}
     return {
         "version": VERSION,
         "engine": engines.pop() if len(engines) == 1 else None,
         "files": [file for part in told for file in part.files],
         "squawk": next((part.squawk for part in told if part.squawk), None),
         "counts": counts,
-        "findings": [_plain(each) for each in findings],
+        "findings": findings,
     }
 
 
-def _plain(finding: Finding) -> Found:
+def plain(finding: Finding, judge: Judge | None = None) -> Found:
+    """Return *finding* as flat data, with the risk that *judge* gives it."""
+    judged = judge(finding.code, finding.risk) if judge else Judged(finding.risk, finding.risk)
     return {
         "code": finding.code,
-        "risk": str(finding.risk),
+        **judged.plain(),
         "what": finding.what,
         **finding.where._asdict(),
         "fix": finding.fix,

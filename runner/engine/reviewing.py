@@ -8,13 +8,12 @@ from runner.decide.compare import compare
 from runner.decide.review import Judge
 from runner.decide.risk import Risk, reaches
 from runner.decide.rules import BY_CODE
-from runner.engine.linting import linted
+from runner.engine.linting import linted, plain
 from runner.errors import Where
 
 if TYPE_CHECKING:
     from runner.config.load import Declaration
     from runner.decide.compare.change import Change
-    from runner.decide.review import Judged
     from runner.decide.risk import Finding
 
     Found = dict[str, Any]
@@ -29,7 +28,7 @@ def review(old: Declaration, new: Declaration, names: tuple[str, str]) -> Found:
     """
     judge = Judge(old.rollout, new.rollout)
     changes = _sorted([_change(each, judge, new) for each in compare(old.rollout, new.rollout)])
-    findings = _sorted([_finding(each, judge) for each in _linted(old, new)])
+    findings = _sorted([plain(each, judge) for each in _linted(old, new)])
     told = changes + findings
     counts = {str(risk): sum(each["risk"] == risk for each in told) for risk in reversed(Risk)}
     return {
@@ -58,7 +57,7 @@ def _sorted(told: list[Found]) -> list[Found]:
 def _change(change: Change, judge: Judge, new: Declaration) -> Found:
     return {
         "code": change.code,
-        **_risk(judge(change.code)),
+        **judge(change.code).plain(),
         "what": change.what,
         "why": BY_CODE[change.code].why,
         "path": change.path,
@@ -67,22 +66,6 @@ def _change(change: Change, judge: Judge, new: Declaration) -> Found:
         "after": change.after,
         **_where(change, new)._asdict(),
     }
-
-
-def _finding(finding: Finding, judge: Judge) -> Found:
-    judged = judge(finding.code, finding.risk)
-    return {
-        "code": finding.code,
-        **_risk(judged),
-        "what": finding.what,
-        "fix": finding.fix,
-        **finding.where._asdict(),
-    }
-
-
-def _risk(judged: Judged) -> Found:
-    found = {"risk": str(judged.risk)}
-    return found if judged.reason is None else {**found, "by_rule": str(judged.rule), "reason": judged.reason}
 
 
 def _where(change: Change, new: Declaration) -> Where:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import Where
+from runner.report.review import reassessed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ def text(found: dict[str, Any]) -> str:
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     for each in found["findings"]:
         place = Where(each["file"], each["line"], each["column"])
-        yield f"{place}: {each['risk']} {each['code']}: {each['what']}"
+        yield f"{place}: {each['risk']} {each['code']}: {each['what']}{reassessed(each)}"
         yield f"    fix: {each['fix']}"
     counts = ", ".join(f"{count} {risk}" for risk, count in found["counts"].items() if count)
     number = len(found["files"])

@@ -48,6 +48,17 @@ def test_fail_on_says_how_dangerous_is_too_dangerous(project, add, limit, code):
     assert code == project.run("lint", "--fail-on", limit).exit_code
 
 
+def test_what_the_config_makes_of_a_risk_counts(project, add):
+    add(DROP)
+    agreed = 'review: {risks: {table-dropped: {risk: safe, reason: "nobody reads it"}}}\n'
+    project.edit("config/rollout.yaml", r"(?m)^rollback:", f"{agreed}rollback:")
+
+    result = project.run("lint")
+
+    assert "safe table-dropped: the table sports is dropped, with its rows (dangerous by rule; here" in result.stdout
+    assert "nobody reads it" in result.stdout
+
+
 def test_the_json_form_has_the_files_the_counts_and_every_finding(project, add):
     file = add(DROP.replace("-- migrate:down\nSELECT 1;\n", ""))
     found = json.loads(project.run("lint", "--json", file).stdout)
