@@ -15,6 +15,7 @@ from runner.clock import timestamp
 from runner.errors import Mismatch, Problem
 from runner.samples import Sample
 from runner.store.digest import canonical, read_back
+from runner.store.ids import ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -403,11 +404,12 @@ class Ledger:
     ) -> Run:
         """Write a new run and the config it goes by; *level* where it is a rollback or a restore."""
         self.keep_config(digest, declared)
+        known = {run.id for run in self.runs()}
         self._backend.execute(
             "INSERT INTO runner_runs (id, rollout, environment, config_digest, target_stage, state, started_at, level)"
             " VALUES (:id, :rollout, :environment, :digest, :target, :state, :at, :level)",
             {
-                "id": f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+                "id": next(run_id for run_id in ids(at) if run_id not in known),
                 "rollout": rollout,
                 "environment": environment,
                 "digest": digest,

@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 import re
-import secrets
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.errors import Mismatch, Problem, RunnerError, StepFailed, Where
 from runner.store.digest import canonical, from_file, of_text
+from runner.store.ids import ids
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -72,10 +72,8 @@ class Shelf:
     @contextmanager
     def writing(self, at: datetime) -> Iterator[tuple[str, Path]]:
         """Give the id of a new snapshot and an empty file (0600) for its tables; removed where the block fails."""
-        snapshot_id = f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
-        path = self.folder / f"{snapshot_id}.db"
         with self._in_files(), self._as_writer():
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            snapshot_id, path = self._empty_file(at)
             try:
                 yield snapshot_id, path
             except BaseException:
@@ -83,6 +81,15 @@ class Shelf:
                     with suppress(OSError):
                         name.unlink(missing_ok=True)
                 raise
+
+    def _empty_file(self, at: datetime) -> tuple[str, Path]:
+        """Make the file of a snapshot, and return it with an id that no other has."""
+        for snapshot_id in ids(at):
+            path = self.folder / f"{snapshot_id}.db"
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+                return snapshot_id, path
+        raise AssertionError  # there is always another id
 
     def put(self, snapshot: Snapshot) -> Snapshot:
         """Bring the tables of *snapshot* to the disk, and write its manifest with their size and digest."""

@@ -1,5 +1,6 @@
 import json
 import math
+import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -272,3 +273,10 @@ def test_what_is_stored_is_plain_text_that_anybody_can_read(backend, ledger):
 
     assert [1.5] == json.loads(backend.scalar("SELECT values_json FROM runner_samples"))
     assert backend.scalar("SELECT at FROM runner_samples") == "2026-08-02T12:00:00.000Z"
+
+
+def test_two_runs_of_the_same_second_never_get_the_same_id(ledger, monkeypatch):
+    drawn = iter(["3f9a", "3f9a", "0b1c"])
+    monkeypatch.setattr(secrets, "token_hex", lambda _: next(drawn))
+
+    assert ["3f9a", "0b1c"] == [begin(ledger).id[-4:] for _ in range(2)]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import stat
 from datetime import timedelta
 
@@ -221,3 +222,13 @@ def test_a_manifest_is_plain_json_that_people_can_read(shelf):
 
     assert {"version", *Snapshot._fields, "checksum"} == set(said)
     assert {"t": 3, "größe": 4} == said["tables"]
+
+
+def test_two_of_the_same_second_never_get_the_same_id(shelf, monkeypatch):
+    drawn = iter(["3f9a", "3f9a", "3f9a", "0b1c"])
+    monkeypatch.setattr(secrets, "token_hex", lambda _: next(drawn))
+
+    first, second = put(shelf, b"one"), put(shelf, b"two")
+
+    assert ("20260802T120000Z-3f9a", "20260802T120000Z-0b1c") == (first.id, second.id)
+    assert b"one" == shelf.copy_of(first).read_bytes()
