@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runner.store.backend import Backend
 
 FORM = 1
+LARGEST_MIB = 256
 SHOWN = 20
 """So many differences are shown to a person."""
 _BEGINNING = re.compile(rb'\s*\{\s*"runner_plan"\s*:')
@@ -192,6 +193,8 @@ def make(rollout: Rollout, backend: Backend, plan: dict[str, Any], target: str |
 def is_plan(path: Path) -> bool:
     """Say whether there is a plan at *path*, by how the file begins."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as file:
             return bool(_BEGINNING.match(file.read(100)))
     except OSError:
@@ -232,6 +235,9 @@ def read(path: Path) -> Saved:
     """Return the plan at *path*; Mismatch where it is damaged, was edited, or is of a form that is not known."""
     where = Where(str(path))
     try:
+        size_mib = path.stat().st_size >> 20
+        if size_mib > LARGEST_MIB:
+            raise Mismatch(Problem(f"the plan has {size_mib} MiB; {LARGEST_MIB} are the most", where, _NEW))
         data = from_file(path.read_bytes())
     except (OSError, ValueError) as error:
         raise Mismatch(Problem(f"the plan cannot be read: {error}", where, _NEW)) from error

@@ -22,8 +22,8 @@ from readings import (
     stale,
 )
 
-from runner.config.model import Threshold
-from runner.decide.gate import WINDOW, Gate, Tally
+from runner.config.model import Mode, Selector, Stage, Threshold
+from runner.decide.gate import WINDOW, Effect, Gate, Tally
 
 UP_TO_5 = limits(SUM, max=5)
 FROM_70_PERCENT = limits(LAST, min=70, min_samples=50)
@@ -113,3 +113,43 @@ def test_a_percentile_is_exact_over_the_latest_ten_thousand_values():
     tally.add([read(2.0)])
     assert tally.value == 2.0
     assert WINDOW + WINDOW // 2 + 1 == tally.count
+
+
+STAGE = Stage("a", Mode.OBSERVE, 90, 30, 150, (), Selector())
+"""Three ticks, and five to its deadline."""
+
+
+@pytest.mark.parametrize(
+    ("ticks", "waits", "effect"),
+    [
+        ([GOOD] * 2, False, Effect.HOLD),
+        ([GOOD] * 3, False, Effect.GO_ON),
+        ([GOOD] * 3, True, Effect.HOLD),
+        ([GOOD, GOOD, NOTHING], False, Effect.HOLD),
+        ([GOOD, GOOD, NOTHING, NOTHING], True, Effect.HOLD),
+        ([GOOD, GOOD, NOTHING, GOOD], False, Effect.GO_ON),
+        ([GOOD] * 5, False, Effect.GO_ON),
+        ([GOOD] * 5, True, Effect.BREACH),
+        ([NOTHING] * 5, False, Effect.BREACH),
+        ([BAD], False, Effect.BREACH),
+        ([GOOD, BAD, GOOD], False, Effect.BREACH),
+    ],
+)
+def test_a_stage_is_held_until_nothing_is_missing_and_breached_at_its_deadline(ticks, waits, effect):
+    gate = gate_of(limits(LAST, max=5), *ticks)
+
+    assert effect is gate.after(STAGE, len(ticks) - 1, waits=waits)
+
+
+def test_a_part_of_a_gate_judges_what_the_whole_takes():
+    strict, loose = limits(LAST, max=0), limits(LAST, max=5)
+    whole = Gate([strict, loose], [])
+    part = whole.part([loose])
+
+    whole.take([GOOD])
+
+    assert ([PASS], [], [strict]) == (
+        [each.verdict for each in part.judgements],
+        part.breaches,
+        [each.threshold for each in whole.breaches],
+    )
