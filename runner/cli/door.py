@@ -305,7 +305,8 @@ def _events(clock: WallClock, log_file: Path | None, told: set[str]) -> Iterator
         sinks = [_on_first_event(_for_stderr), note]
         if log_file:
             try:
-                number = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                number = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o600)
+                os.set_blocking(number, True)  # only a pipe that nobody reads is not waited for
             except OSError as error:
                 raise click.UsageError(f"cannot write the log file {log_file}: {error.strerror}") from error
             log = os.fdopen(number, "a", encoding="utf-8", errors="backslashreplace")
@@ -445,6 +446,9 @@ def where(rollout: Rollout) -> str:
 def surroundings(failure: OSError) -> RunnerError:
     """Return as an error of ours what the system says of a file, a socket or a process: no bug, and no traceback."""
     where = Where(os.fsdecode(failure.filename)) if isinstance(failure.filename, str | bytes) else None
+    if isinstance(failure, FileNotFoundError) and where is None:
+        gone = "the folder that this process works in is gone"
+        return StepFailed(Problem(gone, None, "go to a folder that is there, and run the same command again"))
     fix = "look at the disk, the rights and the limits of this process, and run the same command again"
     return StepFailed(Problem(f"the system says: {failure.strerror or failure}", where, fix))
 

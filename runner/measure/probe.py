@@ -10,7 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from runner.config.model import Kind, Reading
@@ -174,6 +174,7 @@ class _Workers:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_leave_to_the_requests)
         self._ending = asyncio.Event()
         self._waiting: asyncio.Queue[Probe] = asyncio.Queue()
         async with open_session(self._settings.concurrency) as session:
@@ -207,3 +208,12 @@ class _Workers:
         if target.provider.endpoint is not None:
             return target.provider.endpoint.replace("{sport}", quote(target.sport, safe=""))
         return self._stand_in.url(target) if self._stand_in else None
+
+
+def _leave_to_the_requests(_loop: asyncio.AbstractEventLoop, _said: dict[str, Any]) -> None:
+    """
+    Say nothing beside the events, where asyncio would write a traceback.
+
+    What goes wrong with a request is its answer. The stand-in that runs out of file descriptors would be told of a
+    thousand times a second.
+    """

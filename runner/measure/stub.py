@@ -7,6 +7,7 @@ Its answers are made up, but always the same for the same provider and sport. It
 from __future__ import annotations
 
 import asyncio
+import socket
 from hashlib import sha256
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ ANY_TEAM = ("home", "away", "favourite", "underdog")
 ANY_MARKET = {"winner": 0.5, "margin": 3.5, "total": 20.5, "first_half": 10.5}
 """What there is to bet on in any other sport."""
 
+BACKLOG = 4096
+"""So many connections may wait to be taken."""
 STOPPING_S = 0.05
 """How long a request that is still waiting may hold up the end."""
 
@@ -103,8 +106,9 @@ class StandIn:
             app, access_log=None, shutdown_timeout=STOPPING_S, handler_cancellation=True, handle_signals=False
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0, backlog=4096).start()
-        host, port = self._runner.addresses[0]
+        listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)  # asyncio's own hides why it cannot
+        await web.SockSite(self._runner, listening, backlog=BACKLOG).start()
+        host, port = listening.getsockname()
         self._address = f"http://{host}:{port}"
 
     async def stop(self) -> None:

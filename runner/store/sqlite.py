@@ -8,6 +8,7 @@ a ledger that forgets its last commit in a power cut is none. sqlite-utils is us
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -119,6 +120,8 @@ class SqliteBackend:
         self.longest_transaction_s = 0.0
         self._tidies_up = read_only and not Path(f"{path}-wal").exists()
         with self._explained:
+            if not imagined:
+                _refuse_what_is_no_file(path)
             new = create and _make_file(path)
             if not read_only:
                 _let_write_beside(path)
@@ -454,6 +457,15 @@ def _make_file(path: Path) -> bool:
     """Make an empty file that only its owner can read; say whether there was none, or an empty one."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     return path.stat().st_size == 0
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Raise OSError where a pipe, a device or a folder stands at *path*: SQLite would take it for a broken disk."""
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            raise OSError(number, "Is a directory" if stat.S_ISDIR(mode) else "Not a regular file", str(path))
 
 
 def _let_write_beside(path: Path) -> None:

@@ -391,6 +391,102 @@ def test_a_limit_for_files_is_told_as_a_full_disk_is(project, command):
     assert 0 == project.run(*command.split()).exit_code
 
 
+@pytest.mark.parametrize("most", [12, 24])  # for the stand-in to begin; for it to answer
+def test_too_few_file_descriptors_are_told_and_nothing_but_events_is_logged(project, most):
+    """The stand-in could not be started (IndexError), or told of each connection by a traceback: 17 MB of them."""
+    line = f"ulimit -n {most}; {' '.join(project.command('apply', '--target-stage', 'dark_mode'))}"
+
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=project.folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode in {1, 8}
+    assert "too many open files" in done.stdout.lower()
+    assert all("event" in json.loads(told) for told in done.stderr.splitlines())
+    assert 0 == project.run("apply", "--target-stage", "dark_mode").exit_code
+
+
+def test_a_log_that_is_a_pipe_without_a_reader_is_not_waited_for(project):
+    os.mkfifo(project.folder / "log")
+
+    refused = project.run("apply", "--target-stage", "dark_mode", "--log-file", "log")
+
+    assert 64 == refused.exit_code
+    assert "cannot write the log file log: No such device or address" in refused.stderr
+    assert not project.database.exists()
+
+
+def test_a_database_that_is_no_file_is_told(project):
+    project.edit("config/rollout.yaml", "sqlite:///rollout.db", "sqlite:////dev/full")
+
+    assert (0, 0) == (project.run("status").exit_code, project.run("plan").exit_code)
+    refused = project.run("apply")
+    assert 1 == refused.exit_code
+    assert "cannot open the database: Not a regular file\n  at /dev/full" in refused.stdout
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def device(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def huge(path):
+    os.truncate(path, 3 << 30)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (pipe, "is not a regular file"),
+        (device, "is not a regular file"),
+        (folder, "is a folder, not a file"),
+        (huge, "has 3072 MiB"),
+    ],
+)
+@pytest.mark.parametrize("file", ["config/rollout.yaml", "config/caches.yaml", "sql/sqlite/0001_core_tables.sql"])
+def test_what_is_no_file_of_a_config_is_not_read(project, make, words, file):
+    make(project.folder / file)
+
+    refused = project.run("apply", "--allow-outside")
+
+    assert 3 == refused.exit_code
+    assert words in refused.stdout
+    assert "fix: " in refused.stdout
+    assert not project.database.exists()
+
+
+def test_a_plan_that_is_far_too_large_is_not_read(project):
+    assert 0 == project.run("plan", "--out", "a.plan").exit_code
+    huge(project.folder / "a.plan")
+
+    refused = project.run("apply", "a.plan")
+
+    assert 7 == refused.exit_code
+    assert "the plan has 3072 MiB; 256 are the most\n  at a.plan" in refused.stdout
+
+
+def test_a_folder_that_is_gone_is_told(project):
+    folder = project.folder / "gone"
+    line = (
+        f"mkdir {folder}; cd {folder}; rmdir {folder}; {' '.join(project.command('status', '../config/rollout.yaml'))}"
+    )
+
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+
+    assert 1 == done.returncode
+    assert "error: the folder that this process works in is gone\n  fix: go to a folder that is there" in done.stdout
+
+
 # rights that are missing
 
 DROPPED = (1, 2, 3)
@@ -460,7 +556,8 @@ def test_a_database_that_may_only_be_read_is_read_and_not_written(project, bound
     before = project.tables()
     project.database.chmod(0o400)
 
-    for command in ("status", "plan", "history", "verify providers", "verify caches", "snapshot --list", "unlock"):
+    reading = ("status", "plan", "history", "verify providers", "verify caches", "snapshot --list", "unlock", "check")
+    for command in (*reading, "snapshot"):
         assert 0 == bound(*command.split()).returncode, command
     for command in ("apply", "rollback --level standard", "rollback --level emergency"):
         refused = bound(*command.split())
@@ -468,8 +565,8 @@ def test_a_database_that_may_only_be_read_is_read_and_not_written(project, bound
         assert "fix: " in refused.stdout
     project.database.chmod(0o600)  # that is all there is to do, although files beside it were left by those who read
 
-    assert before == project.tables()
     assert 0 == bound("apply", "--target-stage", "shadow_mode").returncode
+    assert before == project.tables()
 
 
 @pytest.mark.parametrize(
