@@ -79,7 +79,7 @@ class _Revision:
     def __init__(self, name: str, folder: Path) -> None:
         self._name = name
         self._folder = folder
-        self._top = _git(name, "rev-parse", "--show-toplevel").decode().rstrip("\n")
+        self._top = os.fsdecode(_git(name, "rev-parse", "--show-toplevel")).removesuffix("\n")
         self._id = self._commit()
 
     def lay_out(self, path: str, environ: Mapping[str, str]) -> Path:
@@ -93,14 +93,15 @@ class _Revision:
         path_here = self._folder / inside
         if not path_here.is_file() or leads_out(path_here, self._folder):
             self._refuse_path(inside)
-        text = path_here.read_text(errors="replace")
+        text = path_here.read_text("utf-8-sig", errors="replace")
         self._write(self._entries([*_named(text, posixpath.dirname(inside), environ)]))
         return path_here
 
     def _commit(self) -> str:
         try:
-            arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{self._name}^{{commit}}")
-            return _git(self._name, *arguments).decode().strip()
+            verify = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+            found = _git(self._name, *verify, self._name).decode().strip()
+            return _git(self._name, *verify, f"{found}^{{commit}}").decode().strip()
         except InvalidConfig:
             shallow = _git(self._name, "rev-parse", "--is-shallow-repository").strip() == b"true"
             what = f"there is no revision {plain(self._name)} in {visible(self._top)}"
@@ -114,10 +115,10 @@ class _Revision:
     def _inside(self, path: str) -> str:
         """Return *path* from the top of the repository; `./` and `../` begin at the current folder, as in git."""
         if path.startswith(("./", "../")):
-            prefix = _git(self._name, "rev-parse", "--show-prefix").decode().rstrip("\n")
+            prefix = os.fsdecode(_git(self._name, "rev-parse", "--show-prefix")).removesuffix("\n")
             path = posixpath.join(prefix, path)
         inside = posixpath.normpath(path)
-        if inside.startswith(("../", "/")) or inside in {".", ".."}:
+        if inside == "." or _is_outside(inside):
             what = f"{plain(path)} is no file inside of the repository {visible(self._top)}"
             raise InvalidConfig(Problem(what, fix=f"write the path from {visible(self._top)} on"))
         return inside
@@ -128,24 +129,34 @@ class _Revision:
         raise InvalidConfig(Problem(what, fix=fix))
 
     def _entries(self, paths: list[str]) -> dict[str, _Entry]:
-        """Return every file at or below *paths*, and what links among them lead to."""
+        """Return every file at or below *paths*, and what links on the way to them, and among them, lead to."""
         found: dict[str, _Entry] = {}
         for _ in range(MOST_LINKS):
             if not paths:
                 break
-            listed = _git(
-                self._name, "--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", self._id, "--", *paths
-            )
-            new = dict(_entry(line) for line in listed.decode(errors="surrogateescape").split("\0") if line)
-            new = {path: entry for path, entry in new.items() if entry.mode in FILES and path not in found}
+            on_the_way = {parent for path in paths for parent in _above(path)}
+            links = {path: each for path, each in self._listed(on_the_way).items() if each.mode == LINK}
+            new = {**links, **self._listed(set(paths), "-r")}
+            new = {path: each for path, each in new.items() if each.mode in FILES and path not in found}
             found |= new
-            links = {path: entry for path, entry in new.items() if entry.mode == LINK}
-            targets = (
-                posixpath.normpath(posixpath.join(posixpath.dirname(path), target.decode(errors="surrogateescape")))
-                for path, target in zip(links, self._contents(links), strict=True)
-            )
-            paths = [target for target in targets if not target.startswith(("/", "..")) and target not in found]
+            ends = self._ends({path: each for path, each in new.items() if each.mode == LINK})
+            behind = (_behind(path, ends) for path in paths)
+            paths = [path for path in dict.fromkeys((*ends.values(), *behind)) if path and path not in found]
         return found
+
+    def _listed(self, paths: set[str], *options: str) -> dict[str, _Entry]:
+        """Return what the revision holds at *paths*."""
+        if not paths:
+            return {}
+        only = () if "." in paths else ("--", *sorted(paths))
+        listed = _git(self._name, "--literal-pathspecs", "ls-tree", *options, "-z", "--full-tree", self._id, *only)
+        return dict(_entry(line) for line in os.fsdecode(listed).split("\0") if line)
+
+    def _ends(self, links: dict[str, _Entry]) -> dict[str, str]:
+        """Return where each of *links* leads, as far as that is inside of the repository."""
+        targets = zip(links, map(os.fsdecode, self._contents(links)), strict=True)
+        ends = {path: posixpath.normpath(posixpath.join(posixpath.dirname(path), target)) for path, target in targets}
+        return {path: end for path, end in ends.items() if not _is_outside(end)}
 
     def _write(self, entries: dict[str, _Entry]) -> None:
         """Write every one of *entries*; a link stays a link, and the loader's fence looks where it leads."""
@@ -166,9 +177,30 @@ class _Revision:
         answer, at = _git(self._name, "cat-file", "--batch", given=wanted), 0
         for _ in entries:
             end = answer.index(b"\n", at)
+            if answer.endswith(b" missing", at, end):
+                what = f"git has no content for a file of {plain(self._name)}"
+                raise InvalidConfig(Problem(what, fix="fetch what is missing, or look at the repository: git fsck"))
             size = int(answer[at:end].split()[-1])
             yield answer[end + 1 : end + 1 + size]
             at = end + size + 2
+
+
+def _above(path: str) -> list[str]:
+    """Return the folders that *path* leads through."""
+    parts = path.split("/")
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _behind(path: str, ends: dict[str, str]) -> str | None:
+    """Return where *path* is when a folder on its way is one of the links with *ends*."""
+    for link, end in ends.items():
+        if path.startswith(f"{link}/"):
+            return posixpath.normpath(posixpath.join(end, path.removeprefix(f"{link}/")))
+    return None
+
+
+def _is_outside(path: str) -> bool:
+    return path == ".." or path.startswith(("/", "../"))
 
 
 def _entry(line: str) -> tuple[str, _Entry]:
@@ -189,8 +221,9 @@ def _named(text: str, folder: str, environ: Mapping[str, str]) -> Iterator[str]:
             named = filled(data[key], environ)
         except Unset:
             continue
-        path = posixpath.normpath(posixpath.join(folder, named.partition("{engine}")[0]))
-        if not path.startswith(("/", "..")):
+        before, engine, _ = named.partition("{engine}")
+        path = posixpath.normpath(posixpath.join(folder, posixpath.dirname(before) if engine else named))
+        if not _is_outside(path):
             yield path
 
 

@@ -29,7 +29,7 @@ RULES = (
     Rule("statistic-changed", CAUTION, "The same samples give another number."),
     Rule("warning-loosened", CAUTION, "People are warned later.", "warning-tightened"),
     Rule("warning-tightened", SAFE, "People are warned earlier.", "warning-loosened"),
-    Rule("metric-changed", CAUTION, "The number has the same name and another source."),
+    Rule("metric-changed", DANGEROUS, "The gates judge another number under the same name."),
     Rule("metric-added", SAFE, "There is one more number; only a threshold makes it count.", "metric-removed"),
     Rule("metric-removed", SAFE, "There is one number less; its thresholds tell what that means.", "metric-added"),
     Rule("older-data-allowed", DANGEROUS, "A number that has gone stale counts as one.", "older-data-refused"),
@@ -56,12 +56,19 @@ RULES = (
     Rule("measures-fewer", DANGEROUS, "Who is not asked cannot breach.", "measures-more"),
     Rule("measures-more", SAFE, "More rows are asked, and can breach.", "measures-fewer"),
     Rule("measures-others", CAUTION, "Other rows are asked than before."),
+    Rule("chosen-otherwise", SAFE, "The same rows are chosen as of now; the next edit may meet others."),
     Rule("refresh-changed", CAUTION, "Other cache entries are renewed than before."),
     # how long is watched
     Rule("watched-much-shorter", DANGEROUS, "Half of the time or less is left to see a fault.", "watched-longer"),
     Rule("watched-shorter", CAUTION, "There is less time to see a fault.", "watched-longer"),
     Rule("watched-longer", SAFE, "There is more time to see a fault.", "watched-shorter"),
     Rule("measured-less-often", CAUTION, "A fault is seen later, and on fewer samples.", "measured-more-often"),
+    Rule(
+        "measured-much-less-often",
+        DANGEROUS,
+        "There are few measurements left by which the gates judge.",
+        "measured-more-often",
+    ),
     Rule("measured-more-often", CAUTION, "Every provider gets more requests.", "measured-less-often"),
     Rule("deadline-later", CAUTION, "The stage waits longer for missing numbers.", "deadline-sooner"),
     Rule("deadline-sooner", CAUTION, "The stage waits less for missing numbers.", "deadline-later"),
@@ -88,16 +95,22 @@ RULES = (
     Rule("serves-others", CAUTION, "It gets rows for other sports; those that are there stay as they are."),
     Rule("polled-much-more-often", DANGEROUS, "It may shut us out, or its bill grow.", "polled-less-often"),
     Rule("polled-more-often", CAUTION, "It gets more requests.", "polled-less-often"),
-    Rule("polled-less-often", SAFE, "It gets fewer requests; its odds are older.", "polled-more-often"),
+    Rule(
+        "polled-less-often",
+        CAUTION,
+        "It gets fewer requests; what the application shows is older.",
+        "polled-more-often",
+    ),
     Rule("retries-raised", CAUTION, "A failing provider gets more requests, and its failures hide.", "retries-lowered"),
     Rule("retries-lowered", SAFE, "A failure shows sooner.", "retries-raised"),
-    Rule("timeout-raised", CAUTION, "A provider that hangs is waited for longer.", "timeout-lowered"),
-    Rule("timeout-lowered", CAUTION, "A provider that is slow fails sooner.", "timeout-raised"),
+    Rule("timeout-raised", CAUTION, "What hangs is waited for longer.", "timeout-lowered"),
+    Rule("timeout-lowered", CAUTION, "What is slow fails sooner.", "timeout-raised"),
     Rule("endpoint-changed", DANGEROUS, "Requests, and the headers with them, go to another address."),
     Rule("headers-changed", CAUTION, "Requests carry something else, a credential perhaps."),
     Rule("redirects-anywhere", DANGEROUS, "The provider decides where our requests go.", "redirects-confined"),
     Rule("redirects-confined", SAFE, "Requests stay with the host that was asked.", "redirects-anywhere"),
-    Rule("capabilities-changed", SAFE, "What the application reads of the provider is different."),
+    Rule("capabilities-changed", CAUTION, "The application reads something else of the provider, a rate perhaps."),
+    Rule("sports-changed", SAFE, "What is listed there and served by no provider has no rows."),
     # caches
     Rule("cache-entries-added", SAFE, "More entries are warm from the start.", "cache-entries-removed"),
     Rule(
@@ -124,7 +137,8 @@ RULES = (
     Rule("criterion-tightened", SAFE, "What passed at the end fails now.", "criterion-loosened"),
     Rule("criterion-only-warns", DANGEROUS, "It is told, and stops nothing any more.", "criterion-fails"),
     Rule("criterion-fails", SAFE, "It was only told, and is now wanted.", "criterion-only-warns"),
-    Rule("criterion-changed", CAUTION, "Something else is proved under the same name."),
+    Rule("criterion-replaced", DANGEROUS, "Something else is proved under the same name."),
+    Rule("criterion-changed", CAUTION, "The same is looked at under another condition, or elsewhere."),
     Rule("criterion-renamed", SAFE, "The same is proved under another name."),
     # the way back
     Rule(
@@ -143,8 +157,15 @@ RULES = (
     Rule("details-kept-longer", SAFE, "Measurements and values are kept longer.", "details-kept-shorter"),
     # where it goes
     Rule("rollout-renamed", DANGEROUS, "The ledger knows it by the old name: it begins anew under the new one."),
-    Rule("environment-added", SAFE, "The rollout can go to one more place.", "environment-removed"),
+    Rule("environment-added", CAUTION, "The rollout can go to one more place.", "environment-removed"),
+    Rule(
+        "environment-shares-database",
+        DANGEROUS,
+        "There is another way to the same database, which may ask for less.",
+        "environment-removed",
+    ),
     Rule("environment-removed", CAUTION, "The rollout cannot go there any more.", "environment-added"),
+    Rule("environment-renamed", CAUTION, "Who names it by `--env` has to use the new name."),
     Rule("database-changed", DANGEROUS, "The rollout goes to another database."),
     Rule("speed-raised", DANGEROUS, "Every stage takes less time by the clock.", "speed-lowered"),
     Rule("speed-lowered", SAFE, "Every stage takes more time by the clock.", "speed-raised"),
@@ -154,6 +175,9 @@ RULES = (
     Rule("stand-in-refused", SAFE, "Only real providers answer.", "stand-in-allowed"),
     Rule("faults-changed", CAUTION, "The stand-in misbehaves otherwise."),
     Rule("probing-changed", CAUTION, "Every provider is asked in another way."),
+    Rule(
+        "variable-changed", CAUTION, "The value comes from the environment, or no longer does: no review sees it there."
+    ),
     # migrations
     Rule(
         "migration-added", CAUTION, "The schema changes; what the lint says of it stands beside.", "migration-removed"
@@ -166,6 +190,7 @@ RULES = (
     # the review itself
     Rule("risk-lowered", DANGEROUS, "Reviews will make less of such changes.", "risk-raised"),
     Rule("risk-raised", SAFE, "Reviews will make more of such changes.", "risk-lowered"),
+    Rule("risk-reason-changed", SAFE, "Reviews will give another reason for the same risk."),
 )
 
 BY_CODE = {rule.code: rule for rule in RULES}

@@ -1,5 +1,5 @@
 """
-A review as Markdown for a pull request: the verdict first, what is dangerous next, then all of it, then details.
+A review as Markdown for a pull request: the verdict first, what is dangerous next, then the rest, then details.
 
 Nothing in it obeys a name or a value of the config: no markup, no mention, no link. It stays below what code hosts take
 as one comment.
@@ -7,12 +7,13 @@ as one comment.
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from runner.report import replay
-from runner.report.review import NO_CHANGE, place, reassessed
+from runner.report.review import place, reassessed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,10 +28,13 @@ IN_SENTENCE = 8
 """So many names stand in the sentence itself."""
 LISTED = 200
 LONGEST = 2_000
-_MARKUP = re.compile(r"[\\`*\[\]<|~&$]|(?<![^\W_])_|_(?![^\W_])|:(?=[\w+-]+:)")
+_MARKUP = re.compile(r"[\\`*\[\]<|~&$]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITY = frozenset("<&|")
-_MEANS_MORE = re.compile(r"[@#]|://|www\.|\bGH-", re.IGNORECASE)
-NOTHING = "\N{ZERO WIDTH SPACE}"
+_MEANS_MORE = re.compile(r"[@#]|:(?=//|[a-z0-9_+-]+:)|(?i:w(?=ww\.)|\bG(?=H-))")
+"""The first character of a mention, an issue, an address or an emoji: code hosts look for them after rendering."""
+_SPECIAL = re.compile(f"{_MARKUP.pattern}|{_MEANS_MORE.pattern}")
+NOTHING = "&#8203;"
+"""A space of no width."""
 
 
 def markdown(found: Found) -> str:
@@ -40,9 +44,12 @@ def markdown(found: Found) -> str:
     page = _Page(LARGEST_BYTES)
     page.add(_head(found))
     page.add_each([_grave(each) for each in told if each["risk"] in GRAVE], "what is dangerous")
-    if told:
-        page.add(["", "| | change | code | where |", "|---|---|---|---|"])
-        page.add_each([[_row(each)] for each in told], "changes")
+    rest = [each for each in told if each["risk"] not in GRAVE]
+    if rest:
+        page.add(
+            ["", *(["### The rest", ""] if rest != told else []), "| | change | code | where |", "|---|---|---|---|"]
+        )
+        page.add_each([[_row(each)] for each in rest], "changes")
     if found["replay"]:
         page.add_each(
             [["", "### Would past runs have ended differently?", "", *_replayed(found["replay"])]], "the replay"
@@ -59,14 +66,18 @@ def marker(found: Found) -> str:
 
 def escaped(text: str) -> str:
     """Return *text* so that Markdown shows it as it is, on one line, and nobody is mentioned in it."""
-    flat = " ".join(text.split())
-    parted = _MEANS_MORE.sub(lambda sign: f"{sign[0][0]}{NOTHING}{sign[0][1:]}", flat)
-    return _MARKUP.sub(lambda sign: f"&#{ord(sign[0])};" if sign[0] in _ENTITY else f"\\{sign[0]}", parted)
+    return _SPECIAL.sub(lambda sign: _shown(sign[0]), " ".join(text.split()))
+
+
+def _shown(sign: str) -> str:
+    if _MARKUP.fullmatch(sign):
+        return f"&#{ord(sign)};" if sign in _ENTITY else f"\\{sign}"
+    return f"{sign}{NOTHING}"
 
 
 def code(text: str) -> str:
     """Return *text* as a span of code, whatever back-ticks it holds."""
-    flat = " ".join(text.split()).replace("|", "\\|")
+    flat = " ".join(text.split())
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", flat)), default=0))
     space = " " if flat.startswith("`") or flat.endswith("`") else ""
     return f"{fence}{space}{flat}{space}{fence}"
@@ -114,11 +125,11 @@ def _head(found: Found) -> Iterator[str]:
     yield marker(found)
     verdict = found["verdict"]
     sign = SIGN.get(verdict, "⚪")
-    yield f"## {sign} Rollout review: {escaped(found['rollout'])} is {verdict}"
+    yield f"## {sign} Rollout review of {escaped(found['rollout'])}: {verdict}"
     yield ""
     counts = [f"**{count} {risk}**" for risk, count in found["counts"].items() if count]
     sides = f"{code(found['old'])} → {code(found['new'])}, environment {code(found['environment'])}"
-    yield f"{', '.join(counts) or NO_CHANGE}: {sides}" if counts else f"{NO_CHANGE}: {sides}"
+    yield f"{', '.join(counts)}: {sides}" if counts else f"Both declare the same: {sides}"
     if any(found["counts"][risk] for risk in GRAVE):
         yield ""
         yield "### Look at these first"
@@ -126,13 +137,21 @@ def _head(found: Found) -> Iterator[str]:
 
 
 def _grave(told: Found) -> list[str]:
-    why = told.get("why") or told["fix"]
-    return [f"- {SIGN[told['risk']]} **{escaped(told['what'])}**{escaped(reassessed(told))}  ", f"  {escaped(why)}"]
+    why = told.get("why") or _sentence(told["fix"])
+    return [
+        f"- {SIGN[told['risk']]} **{escaped(told['what'])}** {escaped(reassessed(told))}".rstrip() + "  ",
+        f"  {escaped(why)} {code(told['code'])} at {code(place(told))}",
+    ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _row(told: Found) -> str:
     what = escaped(told["what"] + reassessed(told))
-    return f"| {SIGN[told['risk']]} | {what} | {code(told['code'])} | {code(place(told))} |"
+    where = code(place(told)).replace("|", "\\|")
+    return f"| {SIGN[told['risk']]} | {what} | {code(told['code'])} | {where} |"
 
 
 def _replayed(found: Found) -> Iterator[str]:
@@ -144,29 +163,40 @@ def _replayed(found: Found) -> Iterator[str]:
 
 
 def _has_details(told: Found) -> bool:
-    return len(told.get("names", ())) > IN_SENTENCE or _values(told) is not None
+    return len(told.get("names", ())) > IN_SENTENCE or _is_shortened(told)
 
 
-def _values(told: Found) -> tuple[str, str] | None:
-    """Return what was and is, where it is more than the sentence holds."""
-    before, after = (_text(told.get(side)) for side in ("before", "after"))
-    return (before, after) if max(len(before), len(after)) > len(told["what"]) else None
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+def _is_shortened(told: Found) -> bool:
+    """Say whether there is more to what was and is than the sentence holds."""
+    before, after = told.get("before"), told.get("after")
+    if isinstance(before, list) and isinstance(after, list):
+        return any(
+            str(each) not in told["what"] for each in (*before, *after) if (each in before) is not (each in after)
+        )
+    if not isinstance(before, str) or not isinstance(after, str) or "..." not in told["what"]:
+        return False
+    return any(" ".join(each.split()) not in told["what"] for each in (before, after))
 
 
 def _details(told: Found) -> list[str]:
-    lines = ["", f"<details><summary>{SIGN[told['risk']]} {escaped(told['what'])}</summary>", ""]
+    """Return all names, and what was and is; inside of the summary, markup of Markdown would be no markup."""
     names = told.get("names", [])
     if len(names) > IN_SENTENCE:
-        more = [f"… and {len(names) - LISTED} more"] if len(names) > LISTED else []
-        lines += [f"- {code(name)}" for name in names[:LISTED]] + [f"- {each}" for each in more]
-    values = _values(told)
-    if values:
-        for title, value in zip(("before", "after"), values, strict=True):
-            lines += ["", f"{title}:", "", *fenced(value[:LONGEST] or "nothing")]
-    return [*lines, "", "</details>"]
+        shown = names[:LISTED]
+        which = f"all {len(names)} names" if len(names) == len(shown) else f"the first {LISTED} of {len(names)} names"
+        lines = [*_summary(told, told["code"], which), *(f"- {code(name)}" for name in shown), ""]
+    else:
+        lines = _summary(told, told["path"], "before and after")
+    if _is_shortened(told):
+        for title in ("before", "after"):
+            lines += [f"{title}:", "", *fenced(_text(told[title])[:LONGEST] or "nothing"), ""]
+    return [*lines, "</details>"]
+
+
+def _summary(told: Found, called: str, said: str) -> list[str]:
+    shown = html.escape(" ".join(called.split()))
+    return ["", f"<details><summary>{SIGN[told['risk']]} <code>{shown}</code>: {said}</summary>", ""]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

@@ -17,12 +17,13 @@ from runner.decide.compare.migrations import migrations
 from runner.decide.compare.providers import providers
 from runner.decide.compare.settings import settings
 from runner.decide.compare.stages import stages
+from runner.decide.compare.variables import variables
 
 if TYPE_CHECKING:
     from runner.config.model import Rollout
     from runner.decide.compare.change import Change
 
-PARTS = (migrations, stages, providers, caches, criteria, environments, settings)
+PARTS = (migrations, stages, providers, caches, criteria, environments, settings, variables)
 
 
 def compare(old: Rollout, new: Rollout) -> list[Change]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from runner.decide.compare.change import Change, Who, count, paired, span, turned
+from runner.decide.compare.change import Change, Who, apart, count, paired, short, span, turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +14,9 @@ if TYPE_CHECKING:
     from runner.config.model import CacheEntry, Rollout
 
 HALF = 2
+HELD = ("confidence", "data")
+SHOWN = 20
+"""Of so many entries a review holds what they held and hold."""
 TYPES = ("caches", "types")
 
 
@@ -31,14 +33,13 @@ def caches(old: Rollout, new: Rollout) -> Iterator[Change]:
         said = f"{total}: ", " added"
         yield _several("cache-entries-added", found.come, *said, before=len(old.caches), after=len(new.caches))
     for was, now in found.renamed:
-        tail = f" has the key {now.key} now"
+        tail = f" has the key {short(now.key)} now"
         who = Who("cache entry", (was.key,))
         place = (*TYPES, now.type, "entries")
         yield Change("cache-keys-renamed", "caches.key", "", who, tail, was.key, now.key, place)
     changed = [(was, now) for was, now in found.both if was != now]
-    other = [now for was, now in changed if (was.confidence, _text(was.data)) != (now.confidence, _text(now.data))]
-    if other:
-        yield _several("cache-data-changed", other, "", " with other data or confidence", before=None, after=None)
+    yield from _data(changed)
+    changed += [(was, now) for was, now in found.renamed if was.ttl_s != now.ttl_s]
     yield from _moved(changed)
     yield from _lives(changed, new)
     yield from _lookups(old, new)
@@ -46,8 +47,32 @@ def caches(old: Rollout, new: Rollout) -> Iterator[Change]:
 
 def _several(code: str, entries: list[CacheEntry], head: str, tail: str, *, before: Any, after: Any) -> Change:
     who = Who("cache entry", tuple(entry.key for entry in entries))
-    path = f"caches.{code.removeprefix('cache-')}"
-    return Change(code, path, head, who, tail, before, after, (*TYPES, entries[0].type, "entries"))
+    return Change(code, "caches.types.entries", head, who, tail, before, after, (*TYPES, entries[0].type, "entries"))
+
+
+def _data(changed: list[tuple[CacheEntry, CacheEntry]]) -> Iterator[Change]:
+    """Yield which entries hold something else; of the first of them, what."""
+    other = [(was, now) for was, now in changed if _held(was) != _held(now)]
+    if not other:
+        return
+    fields = [
+        field
+        for number, field in enumerate(HELD)
+        if any(_held(was)[number] != _held(now)[number] for was, now in other)
+    ]
+    sides = (
+        {each[side].key: dict(zip(HELD, each[side][-2:], strict=True)) for each in other[:SHOWN]} for side in (0, 1)
+    )
+    said = f" has other {' and '.join(fields)}"
+    if len(other) == 1:
+        texts = apart(*("; ".join(map(str, _held(each))) for each in other[0]))
+        said += f": {texts[0]} -> {texts[1]}"
+    before, after = sides
+    yield _several("cache-data-changed", [now for _, now in other], "", said, before=before, after=after)
+
+
+def _held(entry: CacheEntry) -> tuple[float, str]:
+    return entry.confidence, _text(entry.data)
 
 
 def _text(value: Any) -> str:
@@ -60,26 +85,27 @@ def _content(entry: CacheEntry) -> tuple[str, str, float, str]:
 
 def _moved(changed: list[tuple[CacheEntry, CacheEntry]]) -> Iterator[Change]:
     """Yield which entries the application has to look for elsewhere."""
-
-    def ways(pair: tuple[CacheEntry, CacheEntry]) -> tuple[str, str]:
-        return pair[0].rationale_type, pair[1].rationale_type
-
-    moved = sorted((pair for pair in changed if ways(pair)[0] != ways(pair)[1]), key=ways)
-    for (before, after), pairs in groupby(moved, ways):
-        entries = [now for _, now in pairs]
-        change = _several("cache-moved", entries, "", f" from {before} to {after}", before=before, after=after)
-        yield change._replace(path=f"caches.types.{entries[0].type}.rationale_type")
+    for field in ("type", "rationale_type"):
+        ways = [(getattr(was, field), getattr(now, field)) for was, now in changed]
+        for before, after in dict.fromkeys(way for way in ways if way[0] != way[1]):
+            entries = [now for (_, now), way in zip(changed, ways, strict=True) if way == (before, after)]
+            said = f" has the {field} {after} instead of {before}"
+            change = _several("cache-moved", entries, "", said, before=before, after=after)
+            yield change._replace(path=f"caches.types.{entries[0].type}.{field}")
 
 
 def _lives(changed: list[tuple[CacheEntry, CacheEntry]], new: Rollout) -> Iterator[Change]:
-    """Yield which entries live for another time: all of a type, as it is declared."""
-    lives = {(now.type, was.ttl_s, now.ttl_s): None for was, now in changed if was.ttl_s != now.ttl_s}
-    for kind, before, after in lives:
+    """Yield which entries live for another time."""
+    lives = Counter((now.type, was.ttl_s, now.ttl_s) for was, now in changed if was.ttl_s != now.ttl_s)
+    sizes = Counter(entry.type for entry in new.caches)
+    for (kind, before, after), number in lives.items():
         code = turned("ttl-lengthened", "ttl-shortened", before, after) or ""
         values = span(before), span(after)
-        said = f" live for {values[1]} instead of {values[0]}"
-        number = sum(entry.type == kind for entry in new.caches)
-        head = f"{count(number, 'cache entry')} of {kind}"
+        head = (
+            f"every cache entry of {kind}" if number == sizes[kind] > 1 else f"{count(number, 'cache entry')} of {kind}"
+        )
+        verb = "lives" if number in {1, sizes[kind]} else "live"
+        said = f" {verb} for {values[1]} instead of {values[0]}"
         yield Change(code, f"caches.types.{kind}.ttl", head, None, said, *values, (*TYPES, kind, "ttl"))
 
 

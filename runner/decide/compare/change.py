@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from runner.config.duration import written
 
@@ -15,6 +15,8 @@ LISTED = 8
 """So many names stand in a sentence."""
 LONGEST = 80
 """Characters of a name or a value in a sentence."""
+AROUND = 12
+"""Characters that are shown on either side of what is different in a long text."""
 
 Place = tuple[str | int, ...]
 """Where something stands: the file (rollout, providers, caches), and the keys and positions in it."""
@@ -27,8 +29,17 @@ class Who(NamedTuple):
     names: tuple[str, ...]
     of: int = 0
 
+    @property
+    def is_several(self) -> bool:
+        """Whether several are listed, rather than one, or every one."""
+        return len(self.names) > 1 and not self._is_every
+
+    @property
+    def _is_every(self) -> bool:
+        return self.of > 1 and len(self.names) == self.of
+
     def __str__(self) -> str:
-        if self.of > 1 and len(self.names) == self.of:
+        if self._is_every:
             return f"every {self.kind}"
         if len(self.names) == 1:
             return f"{self.kind} {short(self.names[0])}"
@@ -54,17 +65,19 @@ class Change(NamedTuple):
     @property
     def what(self) -> str:
         """The change as a sentence."""
-        return f"{self.head}{self.who or ''}{self.tail}"
+        each = "each of " if self.who and not self.head and self.who.is_several else ""
+        return f"{self.head}{each}{self.who or ''}{self.tail}"
 
 
 def grouped(changes: Iterable[Change]) -> Iterator[Change]:
     """Yield *changes*; the same change of several things of one kind as one, where the first of them stood."""
     groups: dict[Hashable, list[Change]] = {}
     for number, change in enumerate(changes):
-        field = change.path.rpartition(".")[2]
-        kind = (change.who.kind, change.who.of) if change.who else number
+        path, kind = change.path, cast("Hashable", number)
+        if change.who:
+            path, kind = path.replace(f".{change.who.names[0]}", ".*", 1), (change.who.kind, change.who.of)
         values = (repr(change.before), repr(change.after))
-        groups.setdefault((change.code, field, change.head, change.tail, kind, values), []).append(change)
+        groups.setdefault((change.code, path, change.head, change.tail, kind, values), []).append(change)
     for same in groups.values():
         first = same[0]
         if first.who and len(same) > 1:
@@ -135,6 +148,39 @@ def short(text: str) -> str:
     """Return *text* on one line, the middle left out where it is long."""
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 13]}...{text[-10:]}"
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def same_sql(was: str, now: str) -> bool:
+    """Say whether two texts of SQL differ by nothing, or by blanks that mean nothing."""
+    if was.strip() == now.strip():
+        return True
+    means_more = any(sign in text for sign in ("'", '"', "`", "[", "--", "/*") for text in (was, now))
+    return not means_more and was.split() == now.split()
+
+
+def apart(was: str, now: str) -> tuple[str, str]:
+    """Return two texts on one line each; of long ones what is different, and a little of what stands around it."""
+    if max(len(was), len(now)) <= LONGEST:
+        return short(was), short(now)
+    least = min(len(was), len(now))
+    first = next((at for at in range(least) if was[at] != now[at]), least)
+    rest = least - first
+    last = next((at for at in range(rest) if was[-1 - at] != now[-1 - at]), rest)
+    first, last = max(first - AROUND, 0), max(last - AROUND, 0)
+    ends = ("..." if first else "", "..." if last else "")
+    shown = [f"{ends[0]}{short(text[first : len(text) - last])}{ends[1]}" for text in (was, now)]
+    return shown[0], shown[1]
+
+
+def addresses(was: str, now: str) -> str:
+    """Return two addresses as they may be shown; where they look the same, that what is hidden is not."""
+    same = " (what is hidden of it is different)" if was == now else ""
+    return f"{short(was)} -> {short(now)}{same}"
+
+
+def signed(more: Iterable[str], fewer: Iterable[str]) -> list[str]:
+    """Return what came with a plus, and what went with a minus."""
+    return [*(f"+ {each}" for each in more), *(f"- {each}" for each in fewer)]
 
 
 def listed(names: Sequence[str]) -> str:

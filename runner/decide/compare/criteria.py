@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.config.model import Severity
-from runner.decide.compare.change import Change, Who, paired, short, span
+from runner.config.model import Severity, Subject
+from runner.decide.compare.change import (
+    Change,
+    Who,
+    addresses,
+    apart,
+    count,
+    listed,
+    paired,
+    same_sql,
+    short,
+    signed,
+    span,
+    turned,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
     from runner.config.model import Criterion, Expectation, Rollout
     from runner.decide.compare.change import Place
 
 AT_LEAST, AT_MOST = frozenset({">", ">="}), frozenset({"<", "<="})
-OTHERS = ("subject", "table", "column", "where", "query", "timeout_s", "classes")
-"""The fields in which something else is looked at; what is declared as `kind` is the subject."""
+SUBJECT = {"subject": "kind", "table": "table", "column": "column", "query": "query", "classes": "class"}
+"""The fields that make it look at something else, and what the config calls them."""
 
 
 def criteria(old: Rollout, new: Rollout) -> Iterator[Change]:
@@ -24,13 +37,15 @@ def criteria(old: Rollout, new: Rollout) -> Iterator[Change]:
         old.criteria,
         new.criteria,
         lambda criterion: (criterion.category, criterion.name),
-        lambda criterion: tuple(criterion._replace(category="")),
-        lambda criterion: tuple(criterion._replace(category="", name="")),
+        lambda criterion: (criterion.name, _likeness(criterion)),
+        _likeness,
     )
     for criterion in found.gone:
-        yield _change("criterion-removed", criterion, " is gone", str(criterion.expect), None)
+        said = _described(criterion)
+        yield _change("criterion-removed", criterion, f" is gone ({said})", said, None)
     for criterion in found.come:
-        yield _change("criterion-added", criterion, f" is new: {criterion.subject}", None, str(criterion.expect))
+        said = _described(criterion)
+        yield _change("criterion-added", criterion, f" is new ({said})", None, said)
     for was, now in found.renamed:
         names = f"{was.category}.{was.name}", f"{now.category}.{now.name}"
         tail = f" is called {names[1]} now"
@@ -41,6 +56,23 @@ def criteria(old: Rollout, new: Rollout) -> Iterator[Change]:
     for was, now in (*found.both, *found.renamed):
         urls = [side[each.category][each.name].get("url") for side, each in zip(declared, (was, now), strict=True)]
         yield from _changed(was, now, urls)
+
+
+def _described(criterion: Criterion) -> str:
+    """Say in a few words what a criterion looks at."""
+    looked = ".".join(part for part in (criterion.table, criterion.column) if part) or criterion.query
+    expects = str(criterion.expect) if criterion.subject in {Subject.COUNT, Subject.SQL} else ""
+    only_warns = "only warns" if criterion.severity is Severity.WARN else ""
+    words = " ".join(part for part in (str(criterion.subject), short(looked), expects) if part)
+    return ", ".join(part for part in (words, only_warns) if part)
+
+
+def _likeness(criterion: Criterion) -> Hashable:
+    """Return what makes a criterion the same under another name, or in another category."""
+    return tuple(criterion._replace(category="", name="", values=(), classes=())), (
+        frozenset(criterion.values),
+        frozenset(criterion.classes),
+    )
 
 
 def _change(code: str, criterion: Criterion, said: str, before: Any, after: Any, field: str = "") -> Change:
@@ -55,7 +87,7 @@ def _changed(was: Criterion, now: Criterion, urls: list[str | None]) -> Iterator
         if now.severity is Severity.WARN:
             code, said = ("criterion-only-warns", " only warns instead of failing")
         yield _change(code, now, said, str(was.severity), str(now.severity), "severity")
-    if was.expect != now.expect:
+    if _canonical(was.expect) != _canonical(now.expect):
         said = f" expects {now.expect} instead of {was.expect}"
         yield _change(_expects(was.expect, now.expect), now, said, str(was.expect), str(now.expect), "expect")
     before, after = set(was.values), set(now.values)
@@ -63,19 +95,24 @@ def _changed(was: Criterion, now: Criterion, urls: list[str | None]) -> Iterator
         code = (
             "criterion-loosened" if after < before else "criterion-tightened" if after > before else "criterion-changed"
         )
-        words = [*(f"+ {each}" for each in _sorted(after - before)), *(f"- {each}" for each in _sorted(before - after))]
-        said = f" wants {len(before)} -> {len(after)} values: {short(', '.join(words))}"
+        words = listed(signed(map(str, _sorted(after - before)), map(str, _sorted(before - after))))
+        said = f" wants {len(before)} -> {count(len(after), 'value')}: {words}"
         yield _change(code, now, said, _sorted(before), _sorted(after), "values")
-    for field in OTHERS:
-        if getattr(was, field) != getattr(now, field):
-            texts = _text(field, getattr(was, field)), _text(field, getattr(now, field))
-            name = {"subject": "kind", "timeout_s": "timeout"}.get(field, field)
-            said = f" has another {name}: {short(texts[0])} -> {short(texts[1])}"
-            yield _change("criterion-changed", now, said, *texts, name)
+    for field, name in SUBJECT.items():
+        texts = _text(getattr(was, field)), _text(getattr(now, field))
+        if not same_sql(*texts):
+            shown = apart(*texts)
+            yield _change("criterion-replaced", now, f" has another {name}: {shown[0]} -> {shown[1]}", *texts, name)
+    if not same_sql(was.where or "", now.where or ""):
+        texts = was.where or "every row", now.where or "every row"
+        shown = apart(*texts)
+        yield _change("criterion-changed", now, f" looks at other rows: {shown[0]} -> {shown[1]}", *texts, "where")
     if was.url != now.url or urls[0] != urls[1]:
-        shown = urls[0] or "the stand-in", urls[1] or "the stand-in"
-        said = f" asks another address: {shown[0]} -> {shown[1]}"
-        yield _change("criterion-changed", now, said, *shown, "url")
+        texts = urls[0] or "the stand-in", urls[1] or "the stand-in"
+        yield _change("criterion-changed", now, f" asks another address: {addresses(*texts)}", *texts, "url")
+    if patient := turned("timeout-raised", "timeout-lowered", was.timeout_s, now.timeout_s):
+        values = span(was.timeout_s), span(now.timeout_s)
+        yield _change(patient, now, f" is waited for {values[1]} instead of {values[0]}", *values, "timeout")
 
 
 def _expects(was: Expectation, now: Expectation) -> str:
@@ -91,20 +128,29 @@ def _expects(was: Expectation, now: Expectation) -> str:
             looser = (limits[1] < limits[0]) is (now.sign in AT_LEAST)
         stricter = not looser
     else:
-        looser, stricter = (
-            now.is_met_by(was.limits[0]) and was.sign == "==",
-            was.is_met_by(now.limits[0]) and now.sign == "==",
-        )
+        looser, stricter = _holds(was, now), _holds(now, was)
     return "criterion-loosened" if looser else "criterion-tightened" if stricter else "criterion-changed"
+
+
+def _canonical(expect: Expectation) -> tuple[str, frozenset[Any]]:
+    """Return what is expected so that the same is equal: `in` has no order, and one value is what `==` wants."""
+    return "in" if expect.sign == "==" else expect.sign, frozenset(expect.limits)
+
+
+def _holds(exact: Expectation, other: Expectation) -> bool:
+    """Say whether each of the few values that *exact* allows is among those that *other* does."""
+    if exact.sign not in {"==", "in"}:
+        return False
+    if other.sign not in {"==", "in", "!="} and any(isinstance(limit, str) for limit in exact.limits):
+        return False
+    return all(other.is_met_by(limit) for limit in exact.limits)
 
 
 def _sorted(values: set[Any]) -> list[Any]:
     return sorted(values, key=str)
 
 
-def _text(field: str, value: Any) -> str:
-    if field == "timeout_s":
-        return span(value)
-    if field == "classes":
-        return ", ".join(" ".join(part for part in pair if part) for pair in value) or "none"
-    return str(value) if value else "none"
+def _text(value: str | tuple[tuple[str, str], ...]) -> str:
+    if isinstance(value, tuple):
+        value = ", ".join(": ".join(part for part in pair if part) for pair in sorted(value))
+    return str(value) or "none"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runner.decide.compare.change import Change, Who, number
+from runner.decide.compare.change import Change, Who, addresses, number, paired, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 class _Place(NamedTuple):
     """An environment: what is compared of its database, what may be shown of it, and the rest."""
 
+    name: str
     database: str
     shown: str
     speed: Any
@@ -26,33 +28,50 @@ class _Place(NamedTuple):
 
 def environments(old: Rollout, new: Rollout) -> Iterator[Change]:
     """Yield what changed in the environments: the chosen one as it is filled in, the others as they are declared."""
-    before, after = _places(old), _places(new)
-    for name in before:
-        if name not in after:
-            yield _change("environment-removed", name, " is gone", before[name].shown, None)
-    for name, place in after.items():
-        if name in before:
-            yield from _changed(name, before[name], place)
-        else:
-            yield _change("environment-added", name, f" is new: {place.shown}", None, place.shown)
+    is_same = old.environment.name == new.environment.name
+    before, after = (list(_places(side, filled=is_same)) for side in (old, new))
+    found = paired(before, after, attrgetter("name"), attrgetter("database"))
+    for place in found.gone:
+        yield _change("environment-removed", place.name, " is gone", place.shown, None)
+    for place in found.come:
+        yield _new(place, before)
+    for was, now in found.renamed:
+        who, tail = Who("environment", (was.name,)), f" is called {short(now.name)} now"
+        place_at = ("rollout", "environments", now.name)
+        yield Change("environment-renamed", "environments", "", who, tail, was.name, now.name, place_at)
+    for was, now in (*found.both, *found.renamed):
+        yield from _changed(now.name, was, now)
 
 
-def _places(rollout: Rollout) -> dict[str, _Place]:
+def _new(place: _Place, before: list[_Place]) -> Change:
+    said = f"{short(place.shown)}, speed {_speed(place.speed)}, stand-in {place.stand_in}, rehearsal {place.rehearsal}"
+    shared = [each.name for each in before if each.database == place.database]
+    if not shared:
+        return _change("environment-added", place.name, f" is new: {said}", None, place.shown)
+    said = f" is new, and goes to the same database as {short(shared[0])}: {said}"
+    return _change("environment-shares-database", place.name, said, None, place.shown)
+
+
+def _places(rollout: Rollout, *, filled: bool) -> Iterator[_Place]:
+    """Yield the environments; with *filled* the chosen one with its variables put in."""
     declared: dict[str, Data] = rollout.declared["rollout"]["environments"]
-    found = {name: _declared(data) for name, data in declared.items()}
     chosen = rollout.environment
-    found[chosen.name] = found[chosen.name]._replace(
-        database=chosen.database,
-        speed=chosen.speed,
-        stand_in="allowed" if chosen.stand_in else "refused",
-        rehearsal="required" if chosen.must_rehearse else "optional",
-    )
-    return found
+    for name, data in declared.items():
+        place = _declared(name, data)
+        if filled and name == chosen.name:
+            place = place._replace(
+                database=chosen.database,
+                speed=chosen.speed,
+                stand_in="allowed" if chosen.stand_in else "refused",
+                rehearsal="required" if chosen.must_rehearse else "optional",
+            )
+        yield place
 
 
-def _declared(data: Data) -> _Place:
+def _declared(name: str, data: Data) -> _Place:
     """Return an environment as it is declared; its database is masked already."""
     return _Place(
+        name,
         data["database"],
         data["database"],
         data.get("speed", 1),
@@ -63,7 +82,7 @@ def _declared(data: Data) -> _Place:
 
 def _changed(name: str, was: _Place, now: _Place) -> Iterator[Change]:
     if (was.database, was.shown) != (now.database, now.shown):
-        said = f" goes to another database: {was.shown} -> {now.shown}"
+        said = f" goes to another database: {addresses(was.shown, now.shown)}"
         yield _change("database-changed", name, said, was.shown, now.shown, "database")
     if was.speed != now.speed:
         values = _speed(was.speed), _speed(now.speed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.decide.compare.change import Change, Who, paired
+from runner.decide.compare.change import Change, Who, paired, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ def migrations(old: Rollout, new: Rollout) -> Iterator[Change]:
             said = " was edited: a database that it was applied to will refuse the rollout"
             yield _change("migration-edited", now, said, was.checksum, now.checksum)
         elif was.name != now.name:
-            yield _change("migration-renamed", now, f" is called {now.name} now", was.name, now.name, was)
+            yield _change("migration-renamed", now, f" is called {short(now.name)} now", was.name, now.name, was)
 
 
 def _change(

@@ -6,7 +6,20 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.config.model import Redirects
-from runner.decide.compare.change import Change, Who, count, number, paired, places, span, turned
+from runner.decide.compare.change import (
+    Change,
+    Who,
+    addresses,
+    apart,
+    count,
+    listed,
+    paired,
+    places,
+    short,
+    signed,
+    span,
+    turned,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +54,7 @@ def providers(old: Rollout, new: Rollout) -> Iterator[Change]:
         old.providers,
         new.providers,
         lambda provider: provider.name,
-        lambda provider: _text([*provider._replace(name="")]),
+        lambda provider: _text([sorted(provider.headers), provider.endpoint, _row(provider)]),
         _row,
     )
     for provider in found.gone:
@@ -52,13 +65,25 @@ def providers(old: Rollout, new: Rollout) -> Iterator[Change]:
         said = f" is new: {count(len(provider.sports), 'row')}, {on}, priority {provider.priority}"
         yield _whole("provider-added", provider, said, None, _plain(provider), where[provider.name])
     for was, now in found.renamed:
-        who, tail = Who("provider", (was.name,)), f" is called {now.name} now"
+        who, tail = Who("provider", (was.name,)), f" is called {short(now.name)} now"
         yield Change("provider-renamed", "providers", "", who, tail, was.name, now.name, (*where[now.name], "name"))
     shown = [{each["name"]: each for each in side.declared["providers"]["providers"]} for side in (old, new)]
     for was, now in (*found.both, *found.renamed):
         pair = (shown[0][was.name], shown[1][now.name])
         if was != now or pair[0] != pair[1]:
             yield from _changed(_Both(was, now, where[now.name], len(new.providers), pair))
+    yield from _sports(old, new)
+
+
+def _sports(old: Rollout, new: Rollout) -> Iterator[Change]:
+    """Yield what changed in the list of sports, as far as nobody serves them: that is told of the providers."""
+    before, after = set(old.sports), set(new.sports)
+    served = {sport for side in (old, new) for provider in side.providers for sport in provider.sports}
+    more, fewer = sorted(after - before - served), sorted(before - after - served)
+    if more or fewer:
+        said = f"sports that no provider serves are listed otherwise: {listed(signed(more, fewer))}"
+        place = ("providers", "sports")
+        yield Change("sports-changed", "sports", said, None, "", sorted(before), sorted(after), place)
 
 
 def _text(value: Any) -> str:
@@ -67,7 +92,7 @@ def _text(value: Any) -> str:
 
 def _row(provider: Provider) -> str:
     """Return what makes a provider recognisable where its address, too, has a new name."""
-    return _text([*provider._replace(name="", endpoint=None, headers=())])
+    return _text([*provider._replace(name="", sports=tuple(sorted(provider.sports)), endpoint=None, headers=())])
 
 
 def _plain(provider: Provider) -> dict[str, Any]:
@@ -85,13 +110,18 @@ def _changed(both: _Both) -> Iterator[Change]:
     yield from _address(both)
     if _text(both.old.capabilities) != _text(both.new.capabilities):
         before, after = _text(both.old.capabilities), _text(both.new.capabilities)
-        said = f"has other capabilities: {_different(both.old.capabilities, both.new.capabilities)}"
+        said = f"has other capabilities: {listed(_different(both.old.capabilities, both.new.capabilities))}"
         yield both.change("capabilities-changed", "capabilities", said, before, after)
 
 
-def _different(old: dict[str, Any], new: dict[str, Any]) -> str:
-    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name, ...) != new.get(name, ...)]
-    return ", ".join(f"{name} {_text(old.get(name))} -> {_text(new.get(name))}" for name in names)
+def _different(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return what was and is under every key whose value is another, as JSON."""
+    found = []
+    for name in sorted({*old, *new}):
+        values = [_text(side[name]) if name in side else "none" for side in (old, new)]
+        if values[0] != values[1]:
+            found.append(f"{name} {' -> '.join(apart(*values))}")
+    return found
 
 
 def _standing(both: _Both) -> Iterator[Change]:
@@ -113,8 +143,7 @@ def _standing(both: _Both) -> Iterator[Change]:
     if before != after:
         more, fewer = sorted(after - before), sorted(before - after)
         which = "others" if more and fewer else "more" if more else "fewer"
-        words = [*(f"+ {sport}" for sport in more), *(f"- {sport}" for sport in fewer)]
-        said = f"serves {len(before)} -> {count(len(after), 'sport')}: {', '.join(words)}"
+        said = f"serves {len(before)} -> {count(len(after), 'sport')}: {listed(signed(more, fewer))}"
         yield both.change(f"serves-{which}", "sports", said, sorted(before), sorted(after))
 
 
@@ -125,8 +154,10 @@ def _asking(both: _Both) -> Iterator[Change]:
         values = span(was.poll_interval_s), span(now.poll_interval_s)
         ratio = was.poll_interval_s / now.poll_interval_s
         code = "polled-less-often" if ratio < 1 else "polled-much-more-often" if ratio >= MUCH else "polled-more-often"
-        times = f"{number(round(max(ratio, 1 / ratio), 1))} times as {'often' if ratio > 1 else 'rarely'}"
-        yield both.change(code, "poll_interval", f"is polled {times}: every {values[0]} -> {values[1]}", *values)
+        times = f"{max(ratio, 1 / ratio):.3g}"
+        times = "" if times == "1" else f", {times} times as {'often' if ratio > 1 else 'seldom'}"
+        said = f"is polled every {values[1]} instead of every {values[0]}{times}"
+        yield both.change(code, "poll_interval", said, *values)
     if patient := turned("timeout-raised", "timeout-lowered", was.timeout_s, now.timeout_s):
         values = span(was.timeout_s), span(now.timeout_s)
         yield both.change(patient, "timeout", f"is waited for {values[1]} instead of {values[0]}", *values)
@@ -140,13 +171,26 @@ def _address(both: _Both) -> Iterator[Change]:
     was, now = both.old, both.new
     before, after = (shown.get("endpoint") or NOBODY for shown in both.shown)
     if (was.endpoint, before) != (now.endpoint, after):
-        said = f"has another address: {before} -> {after}"
-        yield both.change("endpoint-changed", "endpoint", said, before, after)
-    headers = [shown.get("headers", {}) for shown in both.shown]
-    if dict(was.headers) != dict(now.headers) or headers[0] != headers[1]:
-        names = [", ".join(sorted(each)) or "none" for each in headers]
-        yield both.change("headers-changed", "headers", f"gets other headers: {names[0]} -> {names[1]}", *names)
+        yield both.change(
+            "endpoint-changed", "endpoint", f"has another address: {addresses(before, after)}", before, after
+        )
+    if different := _headers(both):
+        names = [", ".join(sorted(shown.get("headers", {}))) or "none" for shown in both.shown]
+        yield both.change("headers-changed", "headers", f"gets other headers: {listed(different)}", *names)
     if was.follow_redirects is not now.follow_redirects:
         code = "redirects-anywhere" if now.follow_redirects is Redirects.ANY else "redirects-confined"
         said = f"may redirect to {'any host' if code == 'redirects-anywhere' else 'its own host only'}"
         yield both.change(code, "follow_redirects", said, str(was.follow_redirects), str(now.follow_redirects))
+
+
+def _headers(both: _Both) -> list[str]:
+    """Return the names of the headers that come, go, or have another value."""
+    values = [dict(each.headers) for each in (both.old, both.new)]
+    shown = [each.get("headers", {}) for each in both.shown]
+    found = []
+    for name in sorted({*values[0], *values[1]}):
+        if name not in values[0] or name not in values[1]:
+            found.append(f"{'+' if name in values[1] else '-'} {name}")
+        elif values[0][name] != values[1][name] or shown[0].get(name) != shown[1].get(name):
+            found.append(f"{name} with another value")
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.config.model import Level, OnBreach
-from runner.decide.compare.change import Change, span, turned
+from runner.decide.compare.change import Change, apart, short, span, turned
 from runner.decide.risk import Risk
 from runner.decide.rules import standard
 
@@ -35,7 +35,8 @@ def _way_back(old: Rollout, new: Rollout) -> Iterator[Change]:
     if was.on_breach is not now.on_breach:
         more = now.on_breach is OnBreach.DISABLED
         code = "breach-goes-back-more" if more else "breach-goes-back-less"
-        said = f"a breach goes back to {'the start' if more else 'the stage before'}"
+        ways = ["the start", "the stage before"]
+        said = "a breach goes back to {} instead of to {}".format(*ways if more else reversed(ways))
         yield _change(code, ("rollback", "on_breach"), said, str(was.on_breach), str(now.on_breach))
     if code_found := turned("rollback-watches-longer", "rollback-watches-shorter", was.observe_s, now.observe_s):
         values = span(was.observe_s), span(now.observe_s)
@@ -60,7 +61,7 @@ def _copies(old: Rollout, new: Rollout) -> Iterator[Change]:
         yield _change(code_found, ("snapshots", "keep"), said, was.keep, now.keep)
     if was.folder != now.folder:
         folders = was.folder or "beside the database", now.folder or "beside the database"
-        said = f"snapshots stand elsewhere: {folders[0]} -> {folders[1]}"
+        said = f"snapshots stand elsewhere: {' -> '.join(apart(*folders))}"
         yield _change("snapshots-moved", ("snapshots", "folder"), said, *folders)
     if code_found := turned("details-kept-longer", "details-kept-shorter", old.keep_details_s, new.keep_details_s):
         values = span(old.keep_details_s), span(new.keep_details_s)
@@ -70,8 +71,11 @@ def _copies(old: Rollout, new: Rollout) -> Iterator[Change]:
 
 def _probing(old: Rollout, new: Rollout) -> Iterator[Change]:
     was, now = old.probe, new.probe
+    if patient := turned("timeout-raised", "timeout-lowered", was.timeout_s, now.timeout_s):
+        values = span(was.timeout_s), span(now.timeout_s)
+        said = f"every provider is waited for {values[1]} at the most instead of {values[0]}"
+        yield _change(patient, ("probe", "timeout"), said, *values)
     for key, before, after in (
-        ("timeout", span(was.timeout_s), span(now.timeout_s)),
         ("concurrency", was.concurrency, now.concurrency),
         ("record_live_columns", was.record, now.record),
     ):
@@ -82,7 +86,7 @@ def _probing(old: Rollout, new: Rollout) -> Iterator[Change]:
     ordered = [sorted(map(_fault, side.faults)) for side in (old, new)]
     if ordered[0] != ordered[1]:
         texts = [", ".join(each) or "nothing" for each in ordered]
-        said = f"the stand-in is told to misbehave otherwise: {texts[0]} -> {texts[1]}"
+        said = f"the stand-in is told to misbehave otherwise: {' -> '.join(apart(*texts))}"
         yield _change("faults-changed", ("stand_in", "faults"), said, *texts)
 
 
@@ -102,6 +106,11 @@ def _reviewing(old: Rollout, new: Rollout) -> Iterator[Change]:
         was, now = (Risk(side[code].risk) if code in side else standard(code) for side in (before, after))
         if was is not now:
             raised = "risk-raised" if now.rank > was.rank else "risk-lowered"
-            why = f": {after[code].reason}" if code in after else ""
+            why = f": {short(after[code].reason)}" if code in after else ""
             said = f"{code} is {now} instead of {was}{why}"
             yield _change(raised, ("review", "risks", code), said, str(was), str(now))
+            continue
+        reasons = [side[code].reason if code in side else "by rule" for side in (before, after)]
+        if reasons[0] != reasons[1]:
+            said = f"{code} is {now} for another reason: {' -> '.join(apart(*reasons))}"
+            yield _change("risk-reason-changed", ("review", "risks", code), said, *reasons)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runner.config.model import Policy
-from runner.decide.compare.change import Change, Who, number, paired, places, span, turned
+from runner.config.model import Policy, Statistic
+from runner.decide.compare.change import Change, Who, apart, number, paired, places, same_sql, span, turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 UP, DOWN = 1, -1
 LIMITS = {"min": DOWN, "max": UP, "warn_min": DOWN, "warn_max": UP}
 """The limits, and the direction that is looser."""
+SIZES = (
+    Statistic.MIN,
+    Statistic.P50,
+    Statistic.MEAN,
+    Statistic.LAST,
+    Statistic.P90,
+    Statistic.P95,
+    Statistic.P99,
+    Statistic.MAX,
+    Statistic.SUM,
+)
+"""The statistics by what they give for the same samples, none of them negative: smaller ones first."""
+SILENCE = {"on_no_data": "its number is missing", "on_error": "its source cannot be read"}
+UNORDERED = frozenset({Statistic.MEAN, Statistic.LAST})
+"""Those of which only that is known: they lie between the least and the greatest sample."""
 
 
 class _Gate(NamedTuple):
@@ -75,14 +90,31 @@ def _changed(gate: _Gate, was: Threshold, now: Threshold) -> Iterator[Change]:
         before, after = getattr(was, field), getattr(now, field)
         if before is not after:
             code = "silence-tolerated" if after is Policy.HOLD else "silence-refused"
-            said = f"{gate.metric} {field}: {before} -> {after}"
+            acts = {Policy.HOLD: "waits", Policy.ROLLBACK: "rolls back"}
+            said = f"{gate.metric} {acts[after]} where {SILENCE[field]} ({field}: {before} -> {after})"
             yield gate.change(code, field, said, str(before), str(after))
     if was.by_provider is not now.by_provider:
-        code, which = ("judged-apart", "provider by provider") if now.by_provider else ("judged-together", "altogether")
+        code, which = "judged-together", "over all providers at once instead of provider by provider"
+        if now.by_provider:
+            code, which = "judged-apart", "provider by provider instead of over all at once"
         yield gate.change(code, "by", f"{gate.metric} is judged {which}", was.by_provider, now.by_provider)
     if was.statistic is not now.statistic:
-        said = f"{gate.metric} is judged by {now.statistic} instead of {was.statistic}"
-        yield gate.change("statistic-changed", "statistic", said, str(was.statistic), str(now.statistic))
+        said = f"{gate.metric} is judged by its {now.statistic} instead of its {was.statistic}"
+        code = f"gate-{turn}" if (turn := _statistic(was, now)) else "statistic-changed"
+        head = f"gate {turn}: " if turn else ""
+        yield gate.change(code, "statistic", f"{head}{said}", str(was.statistic), str(now.statistic))
+
+
+def _statistic(was: Threshold, now: Threshold) -> str | None:
+    """Say whether the new statistic loosens or tightens the limits; None where that depends on the samples."""
+    before, after = was.statistic, now.statistic
+    if UNORDERED & {before, after} and not {Statistic.MIN, Statistic.MAX, Statistic.SUM} & {before, after}:
+        return None
+    has_min, has_max = (any(getattr(each, field) is not None for each in (was, now)) for field in ("min", "max"))
+    if has_min is has_max:
+        return None
+    is_lower = SIZES.index(after) < SIZES.index(before)
+    return "loosened" if is_lower is has_max else "tightened"
 
 
 def _limits(gate: _Gate, was: Threshold, now: Threshold) -> Iterator[Change]:
@@ -104,10 +136,12 @@ def _proof(gate: _Gate, was: Threshold, now: Threshold) -> Iterator[Change]:
         if code == "more-samples":
             said = f"{gate.metric} wants {now.min_samples} samples instead of {was.min_samples}"
         yield gate.change(code, "min_samples", said, was.min_samples, now.min_samples)
-    for field in ("failure_limit", "consecutive_failure_limit"):
+    for field, ticks in (("failure_limit", "failing ticks"), ("consecutive_failure_limit", "failing ticks in a row")):
         before, after = getattr(was, field), getattr(now, field)
         if code := turned("failures-tolerated", "failures-refused", before, after):
-            said = f"{gate.metric} {field}: {number(before)} -> {number(after)}"
+            values = ["any number of" if value is None else number(value) for value in (before, after)]
+            said = f"{gate.metric} tolerates {values[1]} {ticks} instead of {values[0]}"
+            said = said.removesuffix(" of")
             yield gate.change(code, field, said, before, after)
 
 
@@ -123,22 +157,22 @@ def metrics(old: Rollout, new: Rollout) -> Iterator[Change]:
         yield _metric("metric-added", metric, f" is new: {metric.kind}", None, str(metric.kind))
     for was, now in found.both:
         for field in ("kind", "reading", "query"):
-            before, after = getattr(was, field), getattr(now, field)
-            if before != after:
-                said = f" has another {field}: {_word(before)} -> {_word(after)}"
-                yield _metric("metric-changed", now, said, _word(before), _word(after), field)
-        if was.timeout_s != now.timeout_s:
+            before, after = (_word(getattr(side, field)) for side in (was, now))
+            if not same_sql(before, after):
+                shown = apart(before, after)
+                yield _metric(
+                    "metric-changed", now, f" has another {field}: {shown[0]} -> {shown[1]}", before, after, field
+                )
+        if patient := turned("timeout-raised", "timeout-lowered", was.timeout_s, now.timeout_s):
             values = span(was.timeout_s), span(now.timeout_s)
-            yield _metric(
-                "metric-changed", now, f" is waited for {values[1]} instead of {values[0]}", *values, "timeout"
-            )
+            yield _metric(patient, now, f" is waited for {values[1]} instead of {values[0]}", *values, "timeout")
         if code := turned("older-data-allowed", "older-data-refused", was.max_age_s, now.max_age_s):
             values = span(was.max_age_s), span(now.max_age_s)
-            yield _metric(code, now, f" may be of so long ago: {values[0]} -> {values[1]}", *values, "max_age")
+            yield _metric(code, now, f" has the max_age {values[1]} instead of {values[0]}", *values, "max_age")
 
 
 def _word(value: str | None) -> str:
-    return "none" if value is None else " ".join(value.split())
+    return "none" if value is None else value.strip()
 
 
 def _metric(code: str, metric: Metric, said: str, before: Any, after: Any, field: str = "", **more: Any) -> Change:

@@ -89,7 +89,9 @@ POSTGRES = (
     _phrase(rf"ALTER SCHEMA (?P<name>{NAME}) RENAME TO (?P<to>{NAME})", Kind.RENAME, what="schema"),
     _phrase(rf"ALTER (?P<what>TYPE|VIEW|SEQUENCE) (?P<name>{NAME}) RENAME TO (?P<to>{NAME})", Kind.RENAME),
     _phrase(r"ALTER (?:SEQUENCE|FUNCTION|EXTENSION|ROLE|POLICY|DEFAULT|INDEX|VIEW)\b.*", Kind.READ),
-    _phrase(rf"VACUUM (?:FULL|\((?=[^)]*\bFULL\b)[^()]*\))(?: VERBOSE)?(?: (?P<table>{NAME}))?", Kind.REWRITE, "vacuum"),
+    _phrase(
+        rf"VACUUM (?:FULL|\((?=[^)]*\bFULL\b)[^()]*\))(?: VERBOSE)?(?: (?P<table>{NAME}))?", Kind.REWRITE, "vacuum"
+    ),
     _phrase(r"VACUUM\b.*", Kind.VACUUM),
     _phrase(rf"CLUSTER(?: VERBOSE)?(?: (?P<table>{NAME}))?(?: USING {NAME})?", Kind.REWRITE),
     _phrase(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IDENTIFIER = r'(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|[^\W\d][\w$]*)'
+IDENTIFIER = r'(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\][]+\]|[^\W\d][\w$]*)'
 NAME = rf"{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})*"
 NAMES = rf"{NAME}(?:\s*,\s*{NAME})*"
 HOME = frozenset({"main", "public", "temp"})
 """Schemas that need not be written, so that a name is the same with them and without."""
 
 _QUOTED = (
-    r"""'(?:[^']|'')*+' | (?<![\w$])\$(?P<tag>\w*)\$(?s:.*?)\$(?P=tag)\$ | "(?:[^"]|"")*+" | `[^`]*` | \[[^\]]*\]"""
+    r"""'(?:[^']|'')*+' | (?<![\w$])\$(?P<tag>\w*)\$(?s:.*?)\$(?P=tag)\$ | "(?:[^"]|"")*+" | `[^`]*` | \[[^\][]*\]"""
 )
 _ESCAPED = r"(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*+'"
 _COMMENT = re.compile(rf"(?P<kept>{_ESCAPED} | {_QUOTED}) | --[^\n]* | /\*(?s:.*?)(?:\*/|\Z)", re.VERBOSE)
