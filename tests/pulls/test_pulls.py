@@ -5,17 +5,22 @@ Every folder is one: `before/` and `after/` are laid over `base/`, the bundled r
 (`after/` over `before/`, too), and `expected.md` is the review. pull.json says the title, files to `remove`, the
 `environment` and its variables, and how many cache `entries` to add where that is too much to keep in a file.
 
-    UPDATE_REVIEWS=1 pytest tests/pulls    writes the reviews again; read the difference
+    UPDATE_REVIEWS=1 pytest tests/pulls    writes the reviews again, those of docs/ too; read the difference
 """
 
+import html
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cmarkgfm
 import pytest
+import yaml
+from cmarkgfm.cmark import Options
 
 from runner.config.load import declaration
 from runner.config.revision import side
@@ -25,9 +30,17 @@ from runner.report.markdown import LARGEST_BYTES, markdown
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PULLS = sorted(folder for folder in HERE.iterdir() if folder.name[:2].isdigit())
+GUIDE = (ROOT / "docs/review.md").read_text()
 CONFIG = "config/rollout.yaml"
 NAMES = f"main:{CONFIG}", CONFIG
-SHOWN = ("01_gates_loosened_before_a_holiday", "03_betmgm_onboarded", "04_wnba_added")
+SHOWN = {
+    "gates-loosened.md": "01_gates_loosened_before_a_holiday",
+    "provider-onboarded.md": "03_betmgm_onboarded",
+    "caches-trimmed.md": "05_caches_trimmed",
+}
+"""The pages of docs/reviews."""
+TAGS = {"h2", "h3", "p", "strong", "code", "ul", "li", "br", "details", "summary", "pre"}
+TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
 GIT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_SYSTEM": "/dev/null",
@@ -76,12 +89,28 @@ def warm(file, count):
 
 
 def reviewed(told):
-    """The review of the repository that one stands in, as `runner diff --format markdown` prints it."""
+    """The review of the repository that one stands in, as data."""
     found = []
     for name in NAMES:
         with side(name, os.environ) as place:
             found.append(declaration(place.path, told.get("environment"), called=place.called))
-    return markdown(review(*found, NAMES))
+    return review(*found, NAMES)
+
+
+def rendered(text):
+    """HTML as GitHub's renderer writes it, before it takes out what is not allowed."""
+    return cmarkgfm.github_flavored_markdown_to_html(text, options=Options.CMARK_OPT_UNSAFE)
+
+
+def shown(page):
+    """The words of a page of HTML, on one line, without what is not seen."""
+    text = html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"</?(?:strong|code)>", "", page)))
+    return " ".join(text.replace("\N{ZERO WIDTH SPACE}", "").split())
+
+
+def update(file, text):
+    if os.environ.get("UPDATE_REVIEWS"):
+        file.write_text(text)
 
 
 @pytest.mark.parametrize("pull", PULLS, ids=lambda pull: pull.name)
@@ -93,12 +122,61 @@ def test_a_pull_request_is_reviewed_with_exactly_these_words(pull, tmp_path, mon
 
     found = reviewed(told)
 
-    if os.environ.get("UPDATE_REVIEWS"):
-        (pull / "expected.md").write_text(found)
-    assert (pull / "expected.md").read_text() == found
+    text = markdown(found)
+    update(pull / "expected.md", text)
+    assert (pull / "expected.md").read_text() == text
+    words = shown(rendered(text))
+    assert [] == [each["what"] for each in found["changes"] + found["findings"] if each["what"] not in words]
 
 
-@pytest.mark.parametrize("name", [*SHOWN, "12_reformatted", "22_hostile_names"])
+@pytest.mark.parametrize("pull", PULLS, ids=lambda pull: pull.name)
+def test_nothing_in_a_review_is_obeyed(pull):
+    page = rendered((pull / "expected.md").read_text())
+
+    assert set(re.findall(r"</?([\w-]+)", page.partition("-->")[2])) <= TAGS
+    assert page.count("<details>") == page.count("</details>")
+    assert not re.search(r"@(?!\N{ZERO WIDTH SPACE})\w", re.sub(r"<code>.*?</code>", "", page))
+
+
+@pytest.mark.parametrize(("page", "name"), SHOWN.items())
+def test_the_pages_show_these_very_reviews(page, name):
+    text = (HERE / name / "expected.md").read_text()
+
+    update(ROOT / "docs/reviews" / page, text)
+    assert text == (ROOT / "docs/reviews" / page).read_text()
+    assert f"(reviews/{page})" in GUIDE
+
+
+def test_the_guide_shows_what_the_command_prints_and_yaml_that_is_valid(tmp_path):
+    lay_over(HERE / "base", tmp_path)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "commit", "-q", "-m", "before")
+    git(tmp_path, "update-ref", "refs/remotes/origin/main", "HEAD")
+    config = tmp_path / CONFIG
+    [command] = [line for line in blocks("sh") if line.startswith("runner diff")]
+    risks, workflow, hooks = blocks("yaml")
+    config.write_text(config.read_text().replace("{max: 5}  ", "{max: 50} "))
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    config.write_text(f"{config.read_text()}\n{risks}")
+
+    assert blocks("text") == [done.stdout]
+    assert {"ttl-shortened", "starts-active"} == {each.code for each in declaration(config, None).rollout.reassessed}
+    steps = yaml.safe_load(workflow)["jobs"]["review"]["steps"]
+    assert set(steps[1]["with"]) <= set(yaml.safe_load((ROOT / "action.yml").read_text())["inputs"])
+    offered = {each["id"] for each in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
+    assert {each["id"] for each in yaml.safe_load(hooks)["repos"][0]["hooks"]} <= offered
+    assert f"{len(PULLS) - len(SHOWN)} more" in GUIDE
+
+
+def blocks(language):
+    """The fenced blocks of the guide in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+
+
+@pytest.mark.parametrize("name", [*SHOWN.values(), "12_reformatted", "22_hostile_names"])
 def test_the_command_prints_the_same_review(name, tmp_path):
     told = make_repository(HERE / name, tmp_path)
 
