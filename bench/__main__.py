@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import migrations, runners, scale, snapshot, soak, start, ticks
+from bench import migrations, review, runners, scale, snapshot, soak, start, ticks
 
 if TYPE_CHECKING:
     from bench.pairs import Line
@@ -26,6 +26,7 @@ TOPICS = {
     "ticks": ticks.measure,
     "snapshot": snapshot.measure,
     "runners": runners.measure,
+    "review": review.measure,
 }
 
 

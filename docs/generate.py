@@ -1,8 +1,11 @@
 """
-Write docs/configuration.md from the JSON Schemas, so that the reference cannot say what the program does not do.
+Write what is said twice from where it is said first, so that the reference cannot say what the program does not do.
 
-    python docs/generate.py           write the page
-    python docs/generate.py --check   say, by exit code 1, that it is out of date
+docs/configuration.md is written from the JSON Schemas, docs/risk.md from the rules of reviews and of the lint, and so
+are the codes that the schema of rollout.yaml allows.
+
+    python docs/generate.py           write them
+    python docs/generate.py --check   say, by exit code 1, that one of them is out of date
 """
 # ruff: noqa: INP001, T201  a script of the repository, not a part of the package: it prints
 
@@ -14,13 +17,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.config.explain import wanted
-from runner.config.shape import schema
+from runner.config.shape import SCHEMAS, schema
 from runner.config.wording import listed
+from runner.decide.lint import rules as lint
+from runner.decide.rules import GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from runner.decide.risk import Rule
 
 PAGE = Path(__file__).with_name("configuration.md")
+RISKS = Path(__file__).with_name("risk.md")
+SCHEMA = SCHEMAS / "rollout.schema.json"
 FILES = ("rollout", "providers", "caches")
 
 HEAD = """\
@@ -129,15 +138,70 @@ def kind(value: dict[str, Any]) -> str:
     return f"`{value['const']}`" if "const" in value else wanted(value)
 
 
+RISKS_HEAD = """\
+# Risks
+
+<!-- Written by docs/generate.py from runner/decide/rules.py and runner/decide/lint/rules.py. Edit the rules there. -->
+
+What `runner diff` and `runner lint` tell has a code and a risk:
+
+- **safe**: it can be let through as it is.
+- **caution**: somebody has to know of it.
+- **dangerous**: it takes protection away, or can harm what is live.
+- **blocked**: a run would refuse it, or fail.
+
+A config may judge otherwise, with a reason that every review shows; [configuration.md](configuration.md) says how, at
+`review.risks`. What the config before the change says counts. Of what the change itself brings, only what makes a risk
+greater counts at once; the rest counts when it is merged.
+
+```yaml
+review:
+  risks:
+    cache-entries-removed: {risk: safe, reason: player entries come and go with the line-ups}
+```
+"""
+
+
+def risks() -> str:
+    """Return the page of all risks."""
+    sections = ("Changes to a config", GROUPS, True), ("What the lint tells of migrations", lint.GROUPS, False)
+    return "\n".join([RISKS_HEAD, *(line for each in sections for line in _risks(*each))])
+
+
+def _risks(title: str, groups: Mapping[str, tuple[Rule, ...]], opposites: bool) -> Iterator[str]:  # noqa: FBT001
+    """Yield a table for each of *groups*; with *opposites* what the same change is called the other way round."""
+    yield f"## {title}"
+    yield ""
+    for name, rules in groups.items():
+        yield f"### {name}"
+        yield ""
+        yield "| code | risk | why |" + (" the other way round |" if opposites else "")
+        yield "|---|---|---|" + ("---|" if opposites else "")
+        for rule in rules:
+            back = f"`{rule.opposite}`" if rule.opposite else "the same"
+            yield f"| `{rule.code}` | {rule.risk} | {rule.why} |" + (f" {back} |" if opposites else "")
+        yield ""
+
+
+def coded() -> str:
+    """Return the schema of rollout.yaml with every code that there is."""
+    whole = json.loads(SCHEMA.read_bytes())
+    groups = (*GROUPS.values(), *lint.GROUPS.values())
+    whole["$defs"]["risk_code"]["enum"] = sorted(rule.code for rules in groups for rule in rules)
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
 def main(arguments: list[str]) -> int:
-    """Write the page, or with `--check` only compare it; return the exit code."""
-    text = page()
-    if arguments == ["--check"]:
-        current = PAGE.exists() and PAGE.read_text("utf-8") == text
-        print(f"{PAGE.name} is {'up to date' if current else 'out of date: run python docs/generate.py'}")
-        return 0 if current else 1
-    PAGE.write_text(text, "utf-8")
-    return 0
+    """Write all of it, or with `--check` only compare; return the exit code."""
+    old = 0
+    for path, text in ((SCHEMA, coded), (PAGE, page), (RISKS, risks)):
+        if arguments != ["--check"]:
+            path.write_text(text(), "utf-8")
+            continue
+        current = path.exists() and path.read_text("utf-8") == text()
+        print(f"{path.name} is {'up to date' if current else 'out of date: run python docs/generate.py'}")
+        old |= not current
+    return int(old)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 LINK = "120000"
 FILES = frozenset({"100644", "100755", LINK})
 MOST_LINKS = 20
+LONGEST_PATH = 4096
+"""Bytes that a system takes in a path; what is longer is there in no checkout either."""
+MOST_BYTES = 100_000
+"""Of paths that one call of git is asked for; systems take no more than so many in all, and some not much more."""
 TIMEOUT_S = 60
+_TALK = ("GIT_TRACE", "GIT_ICASE_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS")
+"""Settings that mix talk into git's answers, or contradict how it is asked; no repository is found by them."""
 _REVISION = re.compile(r"(?P<revision>[^:]+):(?P<path>.+)", re.DOTALL)
 
 
@@ -118,7 +124,7 @@ class _Revision:
             prefix = os.fsdecode(_git(self._name, "rev-parse", "--show-prefix")).removesuffix("\n")
             path = posixpath.join(prefix, path)
         inside = posixpath.normpath(path)
-        if inside == "." or _is_outside(inside):
+        if inside == "." or _is_outside(inside) or not _is_possible(inside):
             what = f"{plain(path)} is no file inside of the repository {visible(self._top)}"
             raise InvalidConfig(Problem(what, fix=f"write the path from {visible(self._top)} on"))
         return inside
@@ -146,28 +152,48 @@ class _Revision:
 
     def _listed(self, paths: set[str], *options: str) -> dict[str, _Entry]:
         """Return what the revision holds at *paths*."""
-        if not paths:
-            return {}
-        only = () if "." in paths else ("--", *sorted(paths))
-        listed = _git(self._name, "--literal-pathspecs", "ls-tree", *options, "-z", "--full-tree", self._id, *only)
-        return dict(_entry(line) for line in os.fsdecode(listed).split("\0") if line)
+        tree = ("--literal-pathspecs", "ls-tree", *options, "-z", "--full-tree", self._id)
+        if "." in paths:
+            return _entries_in(_git(self._name, *tree))
+        found: dict[str, _Entry] = {}
+        for part in _parts(sorted(paths)):
+            found |= _entries_in(_git(self._name, *tree, "--", *part))
+        return found
 
     def _ends(self, links: dict[str, _Entry]) -> dict[str, str]:
         """Return where each of *links* leads, as far as that is inside of the repository."""
-        targets = zip(links, map(os.fsdecode, self._contents(links)), strict=True)
+        short = (os.fsdecode(content[: LONGEST_PATH + 1]) for content in self._contents(links))
+        targets = zip(links, short, strict=True)
         ends = {path: posixpath.normpath(posixpath.join(posixpath.dirname(path), target)) for path, target in targets}
-        return {path: end for path, end in ends.items() if not _is_outside(end)}
+        return {path: end for path, end in ends.items() if not _is_outside(end) and _is_possible(end)}
 
     def _write(self, entries: dict[str, _Entry]) -> None:
-        """Write every one of *entries*; a link stays a link, and the loader's fence looks where it leads."""
+        """
+        Write every one of *entries*; a link stays a link, and the loader's fence looks where it leads.
+
+        InvalidConfig for a tree that no `git add` makes, in which a path leads out of the folder or through a link.
+        """
         for (path, entry), content in zip(entries.items(), self._contents(entries), strict=True):
             place = self._folder / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if entry.mode == LINK:
-                if not place.is_symlink():
-                    place.symlink_to(os.fsdecode(content))
-            else:
-                place.write_bytes(content)
+            if ".." in path.split("/") or os.path.realpath(place.parent) != str(place.parent):
+                self._refuse_tree(path)
+            try:
+                self._write_one(place, entry, content)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError, ValueError):
+                self._refuse_tree(path)
+
+    def _write_one(self, place: Path, entry: _Entry, content: bytes) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if entry.mode != LINK:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            with open(place, "wb", opener=lambda name, _: os.open(name, flags, 0o600)) as stream:
+                stream.write(content)
+        elif not place.is_symlink():
+            place.symlink_to(os.fsdecode(content))
+
+    def _refuse_tree(self, path: str) -> None:
+        what = f"the revision {plain(self._name)} holds {plain(path)} in a way that no checkout takes"
+        raise InvalidConfig(Problem(what, fix="look at the repository: git fsck"))
 
     def _contents(self, entries: dict[str, _Entry]) -> Iterator[bytes]:
         """Yield what every one of *entries* holds, in order, from one process."""
@@ -199,8 +225,32 @@ def _behind(path: str, ends: dict[str, str]) -> str | None:
     return None
 
 
+def _parts(paths: list[str]) -> Iterator[list[str]]:
+    """Yield *paths* in parts that one command line holds."""
+    part: list[str] = []
+    size = 0
+    for path in paths:
+        bytes_ = len(os.fsencode(path)) + 1
+        if part and size + bytes_ > MOST_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(path)
+        size += bytes_
+    if part:
+        yield part
+
+
+def _is_possible(path: str) -> bool:
+    """Say whether a system can have a file at *path* at all; git is not asked for another."""
+    return "\0" not in path and len(path) <= LONGEST_PATH
+
+
 def _is_outside(path: str) -> bool:
     return path == ".." or path.startswith(("/", "../"))
+
+
+def _entries_in(listed: bytes) -> dict[str, _Entry]:
+    return dict(_entry(line) for line in os.fsdecode(listed).split("\0") if line)
 
 
 def _entry(line: str) -> tuple[str, _Entry]:
@@ -223,13 +273,14 @@ def _named(text: str, folder: str, environ: Mapping[str, str]) -> Iterator[str]:
             continue
         before, engine, _ = named.partition("{engine}")
         path = posixpath.normpath(posixpath.join(folder, posixpath.dirname(before) if engine else named))
-        if not _is_outside(path):
+        if not _is_outside(path) and _is_possible(path):
             yield path
 
 
 def _git(revision: str, *arguments: str, given: bytes = b"") -> bytes:
     """Return what git prints; InvalidConfig with its own words where it fails."""
-    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_TALK)}
+    environ = {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(  # noqa: S603  a list, no shell
             ["git", *arguments],  # noqa: S607  the git of whoever asks
@@ -248,5 +299,8 @@ def _git(revision: str, *arguments: str, given: bytes = b"") -> bytes:
     if done.returncode:
         said = visible(done.stderr.decode(errors="replace").strip().partition("\n")[0])
         what = f"git cannot read {plain(revision)}: {said.removeprefix('fatal: ') or f'exit code {done.returncode}'}"
-        raise InvalidConfig(Problem(what, fix="run this inside of the repository, or compare two paths"))
+        fix = "run this inside of the repository, or compare two paths"
+        if "dubious ownership" in said:
+            fix = "if you trust it, say so as `git status` tells: git config --global --add safe.directory FOLDER"
+        raise InvalidConfig(Problem(what, fix=fix))
     return done.stdout

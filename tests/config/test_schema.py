@@ -7,6 +7,8 @@ from jsonschema import Draft202012Validator
 
 from runner.config.duration import PATTERN
 from runner.config.shape import schema
+from runner.decide.lint.rules import LINTS
+from runner.decide.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 FILES = ("rollout", "providers", "caches")
@@ -52,9 +54,17 @@ def test_the_schemas_and_the_program_have_one_pattern_for_durations(name):
     assert schema(name)["$defs"]["duration"]["pattern"] == PATTERN
 
 
-def test_the_reference_page_is_up_to_date():
+def test_a_config_may_judge_whatever_is_told():
+    codes = [rule.code for rule in (*RULES, *LINTS)]
+
+    assert sorted(codes) == schema("rollout")["$defs"]["risk_code"]["enum"]
+    assert len(codes) == len(set(codes))
+
+
+def test_what_is_written_from_the_program_is_up_to_date():
     done = subprocess.run(
         [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
-    assert (done.returncode, done.stdout) == (0, "configuration.md is up to date\n"), done.stderr
+    files = ("rollout.schema.json", "configuration.md", "risk.md")
+    assert (done.returncode, done.stdout) == (0, "".join(f"{file} is up to date\n" for file in files)), done.stderr

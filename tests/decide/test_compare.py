@@ -1,6 +1,7 @@
 """Every kind of change that a review knows: one edit that is it, its sentence, and one beside it that is not."""
 # ruff: noqa: E501  edits and sentences stand as they are
 
+import json
 from typing import NamedTuple
 
 import pytest
@@ -372,6 +373,40 @@ CASES = (
         "stage shadow_mode switches on providers [draftkings, fanduel, stub] instead of enabled true: the same 12 rows as of now",
         "activate: {enabled: true} => activate: {providers: [stub, fanduel, draftkings]}",
         "activate: {enabled: true} => activate: {enabled: True}",
+    ),
+    Case(
+        "live-from-seed",
+        "4 rows are live from the seed on, before anything of them is measured: betmgm",
+        "name: betmgm\n    enabled: false => name: betmgm\n    enabled: true",
+        "name: theodds\n    enabled: false => name: theodds\n    enabled: true",
+        "betmgm | retries: 3 => retries: 3\n    status: ACTIVE",
+    ),
+    Case(
+        "live-from-seed",
+        "4 rows are live from the seed on, before anything of them is measured: stubs",
+        "name: stub => name: stubs",
+        "name: fanduel => name: fanduels",
+    ),
+    Case("not-live-from-seed", "4 rows are not live from the seed on any more: stub", "    status: ACTIVE\n => "),
+    Case(
+        "live-unasked",
+        "stage partial_active does not ask 4 rows that are live in it: fanduel",
+        "mode: shadow => mode: active",
+        "duration: 15m => duration: 10m",
+    ),
+    Case(
+        "live-unasked",
+        "stage partial_active does not ask 4 rows that are live in it: fanduel",
+        "activate: {priority: high} => activate: {enabled: true}",
+        "activate: {priority: high} => activate: {providers: [stub, draftkings]}",
+        "activate: {priority: high} => activate: {priority: high}\n    probe: {priority: high}",
+    ),
+    Case(
+        "live-asked",
+        "stage partial_active leaves out no longer 4 rows that are live in it: fanduel",
+        "status: ACTIVE # at once => status: INACTIVE",
+        BACK,
+        "fanduel | retries: 3 => retries: 3\n    status: ACTIVE # at once",
     ),
     Case(
         "refresh-changed",
@@ -982,3 +1017,35 @@ def test_the_opposite_of_a_change_is_a_change():
 
     assert {rule.opposite for rule in RULES} - {None} <= codes
     assert len(codes) == len(RULES)
+
+
+def criterion(expect):
+    return f"{INTEGRITY} => {INTEGRITY}    answer:\n      kind: sql\n      query: SELECT 1\n      expect: {json.dumps(expect)}\n"
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "code"),
+    [
+        (">= 24", ">= 1", "criterion-loosened"),
+        (">= 24", "> 24", "criterion-tightened"),
+        ("< 5", "<= 5", "criterion-loosened"),
+        ("<= 5", "<= 4.5", "criterion-tightened"),
+        (">= 24", "<= 24", "criterion-changed"),
+        ("== 0", ">= 0", "criterion-loosened"),
+        ("== 0", "!= 0", "criterion-changed"),
+        ("!= 0", "== 1", "criterion-tightened"),
+        ("== 1", "in 1, 2", "criterion-loosened"),
+        ("in 1, 2, 3", "in 3, 1", "criterion-tightened"),
+        ("in 1, 2", "in 2, 3", "criterion-changed"),
+        ("in 1, 2", ">= 1", "criterion-loosened"),
+        ("== 'a'", ">= 5", "criterion-changed"),
+        (">= 5", "in 'a', 'b'", "criterion-changed"),
+        ("in 'a', 'b'", "in 'b', 'a'", None),
+        ("== 1", "in 1", None),
+        ("== 1", "== 1.0", None),
+    ],
+)
+def test_what_is_expected_is_loosened_or_tightened(was, now, code):
+    found = [code for code, _ in told(*(edited(BUNDLED, criterion(expect)) for expect in (was, now)))]
+
+    assert ([code] if code else []) == found

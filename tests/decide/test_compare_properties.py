@@ -45,7 +45,7 @@ def _is_valid(data):
 
 
 @given(random=RANDOM)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_another_order_is_no_change(random):
     data = mutated(random)
     again = {name: shuffled(part, random) for name, part in data.items()}
@@ -54,7 +54,7 @@ def test_another_order_is_no_change(random):
 
 
 @given(random=RANDOM)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_another_form_is_no_change(random):
     data = complete()
     text = tuple((f"config/{name}.yaml", written(part, random)) for name, part in data.items())
@@ -82,16 +82,21 @@ def seen(change, renamed=None):
     for new, old in (renamed or {}).items():
         path = ".".join(old if part == new else part for part in path.split("."))
     names = sorted((renamed or {}).get(name, name) for name in change.who.names) if change.who else []
-    values = json.dumps(change.before, sort_keys=True), json.dumps(change.after, sort_keys=True)
+    values = [
+        sorted(value) if change.code == "cache-keys-renamed" else value for value in (change.before, change.after)
+    ]
+    values = tuple(json.dumps(value, sort_keys=True) for value in values)
     return "" if change.code in WITHOUT_A_WAY_BACK or "renamed" in change.code else (path, tuple(names)), values
 
 
 @given(random=RANDOM)
-@settings(max_examples=120)
+@settings(max_examples=40)
 def test_what_changed_one_way_changed_back_the_other_way(random):
     first, second = rollout(mutated(random)), rollout(mutated(random))
     there, back = ungrouped(first, second), ungrouped(second, first)
-    renamed = {each.after: each.before for each in there if each.code.endswith("-renamed") and each.who}
+    renamed = {
+        each.after: each.before for each in there if each.code.endswith("-renamed") and isinstance(each.after, str)
+    }
     ways = Counter(seen(each, renamed) for each in there)
     returns = Counter((path, (after, before)) for path, (before, after) in map(seen, back))
 
@@ -108,7 +113,7 @@ def test_what_changed_one_way_changed_back_the_other_way(random):
 
 
 @given(random=RANDOM)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_every_change_can_be_told(random):
     data = mutated(random)
     old, new = rollout(data), rollout(mutated(random, json.loads(json.dumps(data))))

@@ -32,11 +32,7 @@ def caches(old: Rollout, new: Rollout) -> Iterator[Change]:
     if found.come:
         said = f"{total}: ", " added"
         yield _several("cache-entries-added", found.come, *said, before=len(old.caches), after=len(new.caches))
-    for was, now in found.renamed:
-        tail = f" has the key {short(now.key)} now"
-        who = Who("cache entry", (was.key,))
-        place = (*TYPES, now.type, "entries")
-        yield Change("cache-keys-renamed", "caches.key", "", who, tail, was.key, now.key, place)
+    yield from _renamed(found.renamed)
     changed = [(was, now) for was, now in found.both if was != now]
     yield from _data(changed)
     changed += [(was, now) for was, now in found.renamed if was.ttl_s != now.ttl_s]
@@ -48,6 +44,19 @@ def caches(old: Rollout, new: Rollout) -> Iterator[Change]:
 def _several(code: str, entries: list[CacheEntry], head: str, tail: str, *, before: Any, after: Any) -> Change:
     who = Who("cache entry", tuple(entry.key for entry in entries))
     return Change(code, "caches.types.entries", head, who, tail, before, after, (*TYPES, entries[0].type, "entries"))
+
+
+def _renamed(pairs: list[tuple[CacheEntry, CacheEntry]]) -> Iterator[Change]:
+    if not pairs:
+        return
+    place = (*TYPES, pairs[0][1].type, "entries")
+    before: Any = [was.key for was, _ in pairs]
+    after: Any = [now.key for _, now in pairs]
+    who, tail = Who("cache entry", tuple(f"{was.key} -> {now.key}" for was, now in pairs)), " has another key"
+    if len(pairs) == 1:
+        [before], [after] = before, after
+        who, tail = Who("cache entry", (before,)), f" has the key {short(after)} now"
+    yield Change("cache-keys-renamed", "caches.key", "", who, tail, before, after, place)
 
 
 def _data(changed: list[tuple[CacheEntry, CacheEntry]]) -> Iterator[Change]:
