@@ -185,7 +185,8 @@ class Rehearsal:
         untouched = not open_site(self._rollout, self._backend, self._clock).ledger.runs(self._rollout.name)
         if not self._prove("rollout", "migrations and seeds", self._begin):
             return
-        seeded = self._state()
+        seeded, ours = self._state(), self._ours()
+        others = self._others(ours)  # of the safe start: a stage may switch rows that stood there before the seeds
         for stage in self._rollout.stages:
             if not self._drill(stage, seeded):
                 return
@@ -195,13 +196,13 @@ class Rehearsal:
         taken: list[str] = []
         if not self._prove("snapshot", "of all that the rollout touches", lambda: self._take(taken)):
             return
-        after: dict[Level, Callable[[Ours], str]] = {
-            Level.GRADUAL: lambda _: self._same(seeded),
-            Level.STANDARD: self._nothing_of,
-            Level.EMERGENCY: lambda ours: self._same(before) if untouched else self._nothing_of(ours),
+        after: dict[Level, Callable[[], str]] = {
+            Level.GRADUAL: lambda: self._same(seeded),
+            Level.STANDARD: lambda: self._nothing_of(ours),
+            Level.EMERGENCY: lambda: self._same(before) if untouched else self._nothing_of(ours),
         }
         for level in reversed(Level):
-            self._level(level, after[level])
+            self._level(level, ours, others, after[level])
             if not self._prove("restore", f"after {level}", lambda: self._restore(taken[0], full)):
                 return
 
@@ -274,10 +275,8 @@ class Rehearsal:
             raise Unproved(f"{found.passed} of {found.total} pass; not: {', '.join(missed)}")
         return f"{found.passed} of {found.total} pass"
 
-    def _level(self, level: Level, after: Callable[[Ours], str]) -> None:
+    def _level(self, level: Level, ours: Ours, others: Digests, after: Callable[[], str]) -> None:
         def roll_back() -> str:
-            ours = self._ours()
-            others = self._others(ours)
             make_prober = self._make_prober
             levels = Levels(self._rollout, self._backend, self._clock, self._quietly, make_prober, lambda _: None)
             _expect(levels.roll_back(level), ExitCode.DONE, DISABLED)
@@ -285,7 +284,7 @@ class Rehearsal:
             changed = [table for table, digest in others.items() if now.get(table, EMPTY) != digest]
             if changed:
                 raise Unproved(f"rows of others in {', '.join(changed)} are not as they were")
-            return after(ours)
+            return after()
 
         self._prove("rollback", level, roll_back)
 

@@ -227,6 +227,18 @@ def test_rows_of_the_application_are_part_of_the_proof(project, scratch):
     assert (0, []) == (result.exit_code, unproved(found))
 
 
+def test_rows_that_stood_before_as_they_are_declared_are_switched_and_come_back(project, scratch):
+    project.run("apply", "--target-stage", "disabled")
+    rows = project.tables()["provider_states"]
+    project.run("rollback", "--level", "standard")
+    for row in rows[:5]:
+        project.write(f"INSERT INTO provider_states VALUES ({', '.join('?' * len(row))})", *row)
+
+    result, found = rehearse(project, scratch)
+
+    assert (0, []) == (result.exit_code, unproved(found))
+
+
 def test_no_room_for_the_copy_is_told_with_what_to_do(project, tmp_path):
     missing = tmp_path / "none"
 
