@@ -186,7 +186,9 @@ class _Words:
     def _key(self, error: Error, path: Path) -> Problem:
         key = HIDDEN if is_secret(path) else shown(error.instance)  # a header that was written as one text
         what = f"{self._name(path)} has the key {key}, not {wanted(error.schema)}"
-        return Problem(what, self._document.where_key((*path, error.instance)), _advice(error.schema))
+        meant = closest(error.instance, error.schema.get("enum", ()))
+        fix = f"did you mean {meant}?" if meant else _advice(error.schema)
+        return Problem(what, self._document.where_key((*path, error.instance)), fix)
 
     def _alternatives(self, error: Error, path: Path) -> Iterator[Problem]:
         """Yield the errors of the alternative that was meant; that none was, where that cannot be told."""

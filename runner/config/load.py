@@ -82,11 +82,13 @@ def declaration(
     allow_outside: bool = False,
     called: Callable[[Path], str] | None = None,
     secrets_known: bool = True,
+    environment_known: bool = True,
 ) -> Declaration:
     """
     Return the rollout that the file at *path* declares, for *environment* (None: local, or the only one).
 
-    *environ* is where `${NAME}` is looked up, for the chosen environment only. With *allow_outside* the paths in it may
+    Unless *environment_known*, the default one stands for one that is not declared. *environ* is where `${NAME}` is
+    looked up, for the chosen environment only. With *allow_outside* the paths in it may
     lead out of the project. *called* says what messages call a path. Who only reads a config needs no addresses: unless
     *secrets_known*, those whose variables are not set are no problem, and SQLite is the engine of a database that is
     not known. Raises InvalidConfig with every problem of every file, in file order. Where a problem is in a file's
@@ -96,6 +98,8 @@ def declaration(
     reading = _Reading(path, environ, fence, called or shown_path, secrets_known)
     main = read(path, reading.called(path))
     chosen = environment or _default_environment(main)
+    if not environment_known and chosen not in root(main)["environments"].otherwise({}):
+        chosen = _default_environment(main)
     rollout = reading.filled(main, "rollout", chosen)
     providers, caches = (reading.beside(rollout.filled, name) for name in ("providers", "caches"))
     problems = list(_unknown_environment(rollout.filled, chosen))

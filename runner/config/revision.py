@@ -7,6 +7,7 @@ are stored: no checkout, no filter, no attribute has a say, and the working tree
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import re
@@ -34,6 +35,7 @@ LONGEST_PATH = 4096
 MOST_BYTES = 100_000
 """Of paths that one call of git is asked for; systems take no more than so many in all, and some not much more."""
 TIMEOUT_S = 60
+_IMPOSSIBLE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL}
 _TALK = ("GIT_TRACE", "GIT_ICASE_PATHSPECS", "GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS")
 """Settings that mix talk into git's answers, or contradict how it is asked; no repository is found by them."""
 _REVISION = re.compile(r"(?P<revision>[^:]+):(?P<path>.+)", re.DOTALL)
@@ -77,6 +79,18 @@ def side(name: str, environ: Mapping[str, str]) -> Iterator[Side]:
             return f"{found['revision']}:{'' if inside == '.' else inside}"
 
         yield Side(path, called)
+
+
+def in_work_tree(name: str) -> str | None:
+    """Return where the file of `REV:path` stands in the work tree, from the current folder; None for a plain path."""
+    found = None if os.path.lexists(name) else _REVISION.fullmatch(name)
+    if found is None:
+        return None
+    path = found["path"]
+    if path.startswith(("./", "../")):
+        return path
+    up = os.fsdecode(_git(found["revision"], "rev-parse", "--show-cdup")).removesuffix("\n")
+    return posixpath.join(up, path)
 
 
 class _Revision:
@@ -179,7 +193,11 @@ class _Revision:
                 self._refuse_tree(path)
             try:
                 self._write_one(place, entry, content)
-            except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError, ValueError):
+            except ValueError:  # a NUL in where a link leads
+                self._refuse_tree(path)
+            except OSError as failure:
+                if failure.errno not in _IMPOSSIBLE:
+                    raise
                 self._refuse_tree(path)
 
     def _write_one(self, place: Path, entry: _Entry, content: bytes) -> None:
@@ -230,12 +248,12 @@ def _parts(paths: list[str]) -> Iterator[list[str]]:
     part: list[str] = []
     size = 0
     for path in paths:
-        bytes_ = len(os.fsencode(path)) + 1
-        if part and size + bytes_ > MOST_BYTES:
+        length = len(os.fsencode(path)) + 1
+        if part and size + length > MOST_BYTES:
             yield part
             part, size = [], 0
         part.append(path)
-        size += bytes_
+        size += length
     if part:
         yield part
 

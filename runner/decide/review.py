@@ -28,8 +28,8 @@ class Judge:
     """
     Judges by the rules, and by what the configs say of them.
 
-    What the old config says counts, and of what the new one says only what makes a risk greater: a change is not
-    judged by a leniency that it brings along.
+    What makes a risk greater counts at once, what makes it smaller once it is merged: of what the old and the new
+    config make of it, the greater risk counts. A change is not judged by a leniency that it brings along.
     """
 
     def __init__(self, old: Rollout, new: Rollout) -> None:
@@ -39,9 +39,8 @@ class Judge:
     def __call__(self, code: str, rule: Risk | None = None) -> Judged:
         """Return how dangerous *code* is; *rule* is what it is by itself, where the rules do not know it."""
         by_rule = rule or standard(code)
-        found = _said(Judged(by_rule, by_rule), self._old.get(code))
-        raised = _said(found, self._new.get(code))
-        return raised if raised.risk.rank > found.risk.rank else found
+        before, after = (_said(Judged(by_rule, by_rule), side.get(code)) for side in (self._old, self._new))
+        return after if after.risk.rank > before.risk.rank else before
 
 
 def _said(judged: Judged, said: Reassessed | None) -> Judged:

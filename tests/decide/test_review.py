@@ -51,14 +51,15 @@ def judged(code, old, new, rule=None):
     ("old", "new", "risk", "reason"),
     [
         (None, None, "dangerous", None),
-        ("caution", None, "caution", "old says so"),
+        ("caution", None, "dangerous", None),  # a leniency that it takes away counts no more
+        ("blocked", None, "blocked", "old says so"),
         ("caution", "caution", "caution", "old says so"),
         (None, "safe", "dangerous", None),  # what it brings along does not count yet
         ("dangerous", "safe", "dangerous", None),
         ("caution", "safe", "caution", "old says so"),
         (None, "blocked", "blocked", "new says so"),  # what makes it greater does
         ("safe", "caution", "caution", "new says so"),
-        ("safe", "dangerous", "dangerous", "new says so"),
+        ("safe", "dangerous", "dangerous", None),  # as the rule has it
         ("blocked", "safe", "blocked", "old says so"),
     ],
 )
@@ -69,7 +70,7 @@ def test_a_change_is_not_judged_by_a_leniency_that_it_brings_along(old, new, ris
 
 
 def test_what_is_found_in_migrations_is_judged_the_same_way():
-    assert CAUTION is judged("table-dropped", "caution", None).risk
+    assert CAUTION is judged("table-dropped", "caution", "caution").risk
     assert DANGEROUS is judged("table-dropped", None, "safe").risk
     assert BLOCKED is judged("squawk:ban-drop-table", None, "blocked", CAUTION).risk
 
