@@ -28,6 +28,8 @@ TRIES = 4
 WAIT_S = float(os.environ.get("REVIEW_WAIT_S", "2"))
 """Before the second try; twice as long before each further one."""
 TIMEOUT_S = 30
+LARGEST = 100_000_000
+"""Bytes of one answer: a page of the longest comments, with much room."""
 FORBIDDEN = (401, 403, 404)
 PASSING = (0, 429)
 """No answer, and too many requests: worth another try, as is a fault of the API's own."""
@@ -74,11 +76,7 @@ class Thread:
         found: list[int] = []
         for page in range(1, MOST_PAGES + 1):
             comments = self._ask("GET", f"{self._comments}?per_page={PAGE}&page={page}")
-            found += [
-                int(each["id"])
-                for each in comments
-                if each["user"]["type"] == "Bot" and (each["body"] or "").partition("\n")[0].rstrip("\r") == marker
-            ]
+            found += [int(each["id"]) for each in comments if _is_own(each, marker)]
             if len(comments) < PAGE:
                 break
         return found[::-1]
@@ -101,11 +99,11 @@ class Thread:
             status = 0
             try:
                 with self._opener.open(request, timeout=TIMEOUT_S) as answer:
-                    return json.load(answer)
+                    return json.loads(_read(answer))
             except urllib.error.HTTPError as error:
                 status = error.code
                 error.close()
-            except (OSError, ValueError, http.client.HTTPException):
+            except (OSError, ValueError, RecursionError, http.client.HTTPException):
                 pass
             if number == TRIES - 1 or not (status in PASSING or status >= FAULT):
                 raise NoAnswer(status)
@@ -113,11 +111,25 @@ class Thread:
         raise AssertionError  # the loop ends by itself
 
 
+def _is_own(comment: Any, marker: str) -> bool:
+    """Say whether *comment* is a bot's and begins with *marker*; whoever wrote it may have no account any more."""
+    is_bot = (comment["user"] or {}).get("type") == "Bot"
+    return is_bot and (comment["body"] or "").partition("\n")[0].rstrip("\r") == marker
+
+
 def why(status: int) -> str:
     """Say why there is no comment."""
     if status in FORBIDDEN:
         return f"no comment: the token may not write it ({status}), as that of a fork's pull request may not"
     return f"no comment: {f'the API answered {status}' if status else 'the API did not answer'}"
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
+    """Return all of *answer*; ValueError where it is larger than a page of comments can be."""
+    text = answer.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise ValueError("no answer of the API is so large")
+    return text
 
 
 def main(file: str) -> int:
@@ -128,6 +140,9 @@ def main(file: str) -> int:
         address = Thread(api, repository, pull, token).put(Path(file).read_text(encoding="utf-8"))
     except NoAnswer as refused:
         print(why(refused.status))
+        return 1
+    except (LookupError, TypeError, ValueError, AttributeError):
+        print("no comment: what the API answered could not be understood")
         return 1
     print(f"comment-url={address}")
     return 0

@@ -79,7 +79,10 @@ def _named(database: str) -> tuple[str, str, Path]:
         engine = engine_of(url)
     except NotADatabase as error:
         raise click.BadParameter(f"it {error}; {error.fix}", param_hint="--database") from error
-    path = Path(location(url, engine) or "")
+    try:
+        path = Path(location(url, engine) or "")
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; no file is called so", param_hint="--database") from error
     if not path.is_file():
         why = "there is no database file at"
         advice = "correct the path, or leave --database out to begin with a new one"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from runner.config.wording import listed
 
@@ -27,6 +28,6 @@ def engine_of(url: str) -> str:
     scheme = found[1].lower()
     if scheme not in ENGINES:
         raise NotADatabase(f"has the scheme {scheme}, which no engine serves", f"use {listed(ENGINES)}")
-    if scheme == "sqlite" and not re.fullmatch(r"sqlite:///[^?#]*[^/?#]", url):
+    if scheme == "sqlite" and (not re.fullmatch(r"sqlite:///[^?#]*[^/?#]", url) or "\0" in unquote(url)):
         raise NotADatabase("does not name a file after three slashes", examples)
     return ENGINES[scheme]

@@ -231,10 +231,10 @@ def _of_table(table: Table, taken: set[str]) -> Iterator[tuple[str, str]]:
     """Yield that *table* is there, and that it still has as many rows."""
     named = bool(NAME.fullmatch(table.name))
     if named:
-        yield word(f"{table.name}_table", taken), f"{{kind: table, table: {table.name}}}"
+        yield word(f"{table.name}_table", taken), f"{{kind: table, table: {text(table.name)}}}"
     if table.rows is None or (named and not table.rows):
         return
-    what = f"kind: count, table: {table.name}" if named else f"kind: sql, query: {text(_counting(table.name))}"
+    what = f"kind: count, table: {text(table.name)}" if named else f"kind: sql, query: {text(_counting(table.name))}"
     yield word(f"{table.name}_rows", taken), f'{{{what}, expect: ">= {table.rows}", severity: warn}}'
 
 

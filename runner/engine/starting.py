@@ -249,7 +249,7 @@ class _Reading:
         """Return the application's own tables with their rows, as many as a small config has room for."""
         own = sorted(self._tables - _FILLED.keys() - PARENTS.keys())
         self._note(len(own[MOST_TABLES:]), "tables are left out of the exit criteria: there are too many")
-        fitting = [name for name in own[:MOST_TABLES] if name.isprintable()]
+        fitting = [name for name in own[:MOST_TABLES] if name and name.isprintable()]
         self._note(len(own[:MOST_TABLES]) - len(fitting), "tables have a name that is not written into a config")
         return tuple(Table(name, self._count(name)) for name in fitting)
 

@@ -53,12 +53,12 @@ def _result(told: Found, rule: int, new: str) -> Found:
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": quote(file), "uriBaseId": "%SRCROOT%"},
+                    "artifactLocation": {"uri": quote(file, errors="surrogateescape"), "uriBaseId": "%SRCROOT%"},
                     "region": region,
                 }
             }
         ],
-        "partialFingerprints": {"change/v1": hashlib.sha256(mark.encode()).hexdigest()},
+        "partialFingerprints": {"change/v1": hashlib.sha256(mark.encode(errors="surrogateescape")).hexdigest()},
     }
 
 

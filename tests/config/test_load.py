@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.config.database import NotADatabase, engine_of
 from runner.config.load import declaration, load, shown_path
 from runner.config.model import FaultKind, Mode, Policy, Selector, Statistic
 from runner.errors import ExitCode, InvalidConfig
@@ -437,3 +438,11 @@ def test_who_only_reads_needs_no_secret(tmp_path):
     assert 1 == len(only.value.problems)
     assert ("sqlite", 2.0, False) == (found.environment.engine, found.environment.speed, found.environment.stand_in)
     assert "${FANDUEL_URL}" == found.declared["providers"]["providers"][2]["endpoint"]
+
+
+@pytest.mark.parametrize(
+    "url", ["rollout.db", "mongodb://x", "sqlite:///", "sqlite:///a/", "sqlite:///a%00b", "sqlite:///a?b"]
+)
+def test_a_url_that_names_no_file_is_no_database(url):
+    with pytest.raises(NotADatabase):
+        engine_of(url)

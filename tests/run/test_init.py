@@ -232,3 +232,12 @@ def test_the_migrations_that_init_writes_are_those_of_the_bundled_rollout():
     for number, name in ((2, "provider_states"), (3, "portfolio_rationales")):
         bundled = ROOT / "sql" / "sqlite" / f"{number:04d}_{name}.sql"
         assert bundled.read_text() == (START / f"{name}.sqlite.sql").read_text()
+
+
+def test_a_table_may_be_called_as_yaml_calls_nothing(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "app.db")) as connection:
+        connection.executescript('CREATE TABLE "null" (a); CREATE TABLE "on" (a); INSERT INTO "null" VALUES (1)')
+    project = made(tmp_path)
+
+    assert 0 == project.run("init", "--database", "app.db").exit_code
+    assert {"null", "on"} <= {criterion.table for criterion in load(tmp_path / "config/rollout.yaml").criteria}
