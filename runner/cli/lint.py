@@ -13,14 +13,16 @@ from runner.errors import ExitCode
 
 
 @click.command()
-@click.argument("paths", nargs=-1, metavar="[CONFIG | FILE.sql...]", type=click.Path(path_type=Path, readable=False))
+@click.argument(
+    "paths", nargs=-1, metavar="[CONFIG | FOLDER | FILE.sql...]", type=click.Path(path_type=Path, readable=False)
+)
 @foreseen
 @click.option("--engine", type=click.Choice(["sqlite", "postgres"]), help="Lint for this engine. [that of --env]")
 @fail_on_option
 def command(
     paths: tuple[Path, ...], environment: str | None, engine: str | None, fail_on: str | None, *, as_json: bool
 ) -> int:
-    """Say what is dangerous about the migrations of a config, or about files; no database is opened.
+    """Say what is dangerous about the migrations of a config, a folder, or about files; no database is opened.
 
     --engine takes the migrations of that engine's folder. Files are for the engine that their folder is named after. A
     comment above a statement lets a finding through: -- lint:ignore CODE reason. Above `-- migrate:up` it is for the
@@ -45,12 +47,12 @@ def _found(paths: tuple[Path, ...], environment: str | None, engine: str | None)
     from runner.decide.review import Judge
     from runner.engine.linting import facts, linted, of_files
 
-    if all(path.suffix == ".sql" for path in paths):
+    if all(path.suffix == ".sql" or path.is_dir() for path in paths):
         if environment is not None:
             raise click.UsageError("--env goes with a config, and not with files")
         return facts(of_files(paths, engine))
     if len(paths) > 1:
-        raise click.UsageError("lint takes one config, or any number of .sql files")
+        raise click.UsageError("lint takes one config, or any number of folders and .sql files")
     outside = click.get_current_context().meta[OUTSIDE]
     rollout = load_for(paths[0], environment, engine, allow_outside=outside)
     return facts([linted(rollout.migrations, rollout.environment.engine)], Judge(rollout, rollout))

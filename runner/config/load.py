@@ -21,7 +21,7 @@ from runner.config.faults import VARIABLE, ordered
 from runner.config.fence import FIX, leads_out, project_of
 from runner.config.model import Rollout
 from runner.config.node import root
-from runner.config.secret import variable, without_secrets
+from runner.config.secret import variable, without_secrets, written_out
 from runner.config.shape import check_shape
 from runner.config.sqlfile import InvalidMigration, duplicate_versions, migration_files, read_migration
 from runner.config.substitute import substituted
@@ -262,7 +262,7 @@ class _Reading(NamedTuple):
                 problems.append(named.problem(what, FIX))
                 continue
             try:
-                migrations.append(read_migration(file, name))
+                migrations.append(read_migration(file, name, engine))
             except InvalidMigration as error:
                 problems.extend(error.problems)
         return _Migrations(tuple(migrations), tuple(name for _, name in named_paths), tuple(problems))
@@ -301,4 +301,5 @@ def _rollout(
         digest=digest(declared),
         keep_details_s=build.keep_details_s(data.get("ledger", {})),
         reassessed=build.reassessed(data.get("review", {})),
+        written_out=written_out(declared),
     )

@@ -436,7 +436,8 @@ class Rollout(NamedTuple):
 
     `stages` are in order and do not hold `disabled`, which stands before them. `declared` is the plain data of the
     three files before the environment's values were put in, so it holds no secret; `digest` is its SHA-256 with prefix.
-    `keep_details_s` is how long the ledger keeps samples, and images of rows, of what is over.
+    `keep_details_s` is how long the ledger keeps samples, and images of rows, of what is over. `written_out` are the
+    providers, each with the header, or `endpoint`, in which a credential stands in the file itself.
     """
 
     name: str
@@ -458,6 +459,7 @@ class Rollout(NamedTuple):
     digest: str
     keep_details_s: float = 90 * 86_400
     reassessed: tuple[Reassessed, ...] = ()
+    written_out: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def targets(self) -> tuple[Target, ...]:

@@ -14,6 +14,16 @@ HIDDEN = "***"
 ADDRESSES = frozenset({"database", "endpoint", "url"})
 HEADERS = "headers"
 """Keys of the config under which secrets stand."""
+NO_SECRET = re.compile(
+    "accept(-.*)?|cache-control|content-type|from|host|origin|pragma|prefer|referer|user-agent|.*version", re.IGNORECASE
+)
+"""Headers that hold no credential."""
+USER = re.compile(r"//([^/?#@]*)@")
+QUERIED = re.compile(r"[?&]([^?&#=]*)=([^&#]+)")
+CREDENTIAL = re.compile("key|token|secret|passw|auth|sig", re.IGNORECASE)
+"""Who asks, what is asked for, and what of that is a credential by its name."""
+LEFT = re.compile(r"(?<!\$)\$\{\w+(:-)?\}")
+"""A variable without a default of its own."""
 
 
 def is_secret(path: Sequence[str | int]) -> bool:
@@ -85,6 +95,24 @@ def _endpoint(url: str) -> str:
     except ValueError:
         return HIDDEN
     return f"{parts.scheme}://{_host(parts)}{port}/{HIDDEN}" if parts.hostname and "${" not in url else HIDDEN
+
+
+def _credentials(url: str) -> list[str]:
+    """Return what is secret of an address beyond doubt: its password, and what its query names so."""
+    values = [value for name, value in QUERIED.findall(url) if CREDENTIAL.search(name)]
+    return [*(user.partition(":")[2] for user in USER.findall(url)), *values]
+
+
+def written_out(declared: dict[str, Any]) -> frozenset[tuple[str, str]]:
+    """Return which providers, and which of their headers, or `endpoint`, hold a credential that is no variable."""
+    found = []
+    for provider in declared["providers"]["providers"]:
+        headers = provider.get("headers", {}).items()
+        names = [name for name, value in headers if not NO_SECRET.fullmatch(name) and value and not LEFT.search(value)]
+        if any(value and not LEFT.search(value) for value in _credentials(provider.get("endpoint", ""))):
+            names.append("endpoint")
+        found += [(provider["name"], name) for name in names]
+    return frozenset(found)
 
 
 def variable(text: str) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.config.duration import seconds
 from runner.config.model import Ignore, Migration
-from runner.config.statements import first_keyword, line_comments, split
+from runner.config.statements import first_keyword, line_comments, nested_comment, split
 from runner.config.wording import choose, closest, plain, shown
 from runner.config.yamlfile import Unreadable, conflict, contents, decoded
 from runner.errors import Problem, Where
@@ -69,20 +69,24 @@ def duplicate_versions(files: Iterable[tuple[Path, str]]) -> Iterator[Problem]:
             yield Problem(what, Where(file), "give the newer one the next free number")
 
 
-def read_migration(path: Path, file: str) -> Migration:
-    """Return the Migration in the file at *path*, which messages call *file*; InvalidMigration tells every problem."""
+def read_migration(path: Path, file: str, engine: str = "sqlite") -> Migration:
+    """
+    Return the Migration in the file at *path*, which messages call *file*; InvalidMigration tells every problem.
+
+    *engine* says how SQL is cut into statements.
+    """
     named = _NAME.fullmatch(path.name)
-    if named is None:
-        fix = "call it NNNN_name.sql, such as 0004_add_an_index.sql, or move it elsewhere"
-        raise InvalidMigration([Problem(f"{plain(path.name)} is not a migration's name", Where(file), fix)])
     try:
         raw = contents(path, file)
+        if named is None:
+            fix = "call it NNNN_name.sql, such as 0004_add_an_index.sql, or move it elsewhere"
+            raise InvalidMigration([Problem(f"{plain(path.name)} is not a migration's name", Where(file), fix)])
         text = _normalised(decoded(raw, file))
     except Unreadable as error:
         raise InvalidMigration([error.problem]) from None
     if problem := conflict(text, file):
         raise InvalidMigration([problem])
-    return _Reading(file, text).migration(named["version"], named["name"], checksum(raw))
+    return _Reading(file, text, engine).migration(named["version"], named["name"], checksum(raw))
 
 
 def checksum(raw: bytes) -> str:
@@ -102,9 +106,10 @@ def _order(path: Path) -> tuple[float, str]:
 class _Reading:
     """One file being read; collects its problems."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, engine: str) -> None:
         self._file = file
         self._text = text
+        self._engine = engine
         self._problems: list[Problem] = []
 
     def migration(self, version: str, name: str, digest: str) -> Migration:
@@ -158,7 +163,9 @@ class _Reading:
     def _statements(self, section: Section | None) -> tuple[Statement, ...]:
         if section is None:
             return ()
-        statements = tuple(split(section.text, section.line + 1))
+        if self._engine == "postgres" and (nested := nested_comment(section.text, section.line + 1)) is not None:
+            self._refuse("a comment begins inside of another comment", nested, "take the inner one out")
+        statements = tuple(split(section.text, section.line + 1, self._engine))
         for statement in statements:
             keyword = first_keyword(statement.sql)
             if keyword and keyword.group().upper() in TRANSACTION_CONTROL:
@@ -172,10 +179,10 @@ class _Reading:
     def _ignores(self, sections: dict[str, Section], statements: dict[str, tuple[Statement, ...]]) -> Iterator[Ignore]:
         """Yield what the lint is told to ignore; a comment is for the statement around or below it."""
         head = self._parts()[0]
-        yield from _ignores_in(head.text, head.line)
+        yield from _ignores_in(head.text, head.line, self._engine)
         for part, section in sections.items():
             begins = [each.line for each in statements[part]]
-            for found in _ignores_in(section.text, section.line + 1):
+            for found in _ignores_in(section.text, section.line + 1, self._engine):
                 number = bisect_right(begins, found.line)
                 yield found._replace(
                     statement=_statement_at(found.line, statements[part][max(0, number - 1) : number + 1])
@@ -222,10 +229,10 @@ class _Reading:
             self._refuse("transaction:false without a section migrate:verify", line, fix)
 
 
-def _ignores_in(text: str, line: int) -> Iterator[Ignore]:
+def _ignores_in(text: str, line: int, engine: str) -> Iterator[Ignore]:
     if "lint" not in text:  # as in most files: they are not worth a second reading
         return
-    for number, comment in line_comments(text, line):
+    for number, comment in line_comments(text, line, engine):
         if found := _IGNORE.fullmatch(comment):
             yield Ignore(found["code"], (found["reason"] or "").strip(), number, None)
 

@@ -35,9 +35,33 @@ GROUPS = {
         Rule("older-data-allowed", DANGEROUS, "A number that has gone stale counts as one.", "older-data-refused"),
         Rule("older-data-refused", SAFE, "A number that has gone stale is none.", "older-data-allowed"),
         Rule("lookups-changed", CAUTION, "The hit rate is measured by other look-ups."),
+        Rule(
+            "lookups-hit-more",
+            DANGEROUS,
+            "By the other look-ups a gate on the hit rate passes more easily; where nearly all hit, it cannot fail.",
+            "lookups-hit-fewer",
+        ),
+        Rule(
+            "lookups-hit-fewer",
+            CAUTION,
+            "The hit rate falls by what is declared; a gate on it may breach.",
+            "lookups-hit-more",
+        ),
+        Rule(
+            "entries-hit-more",
+            SAFE,
+            "The same look-ups meet more entries that are warm from the start.",
+            "lookups-hit-fewer",
+        ),
     ),
     "How stages follow each other": (
         Rule("stage-added", CAUTION, "The rollout has one more step.", "stage-removed"),
+        Rule(
+            "stage-added-at-risk",
+            DANGEROUS,
+            "The rollout has one more step, and it lets through what no other stage does.",
+            "stage-removed",
+        ),
         Rule(
             "stage-removed", DANGEROUS, "What the stage measured and held back, nothing does any more.", "stage-added"
         ),
@@ -53,6 +77,19 @@ GROUPS = {
         Rule("step-between-gained", SAFE, "A part goes live before everything does.", "step-between-lost"),
         Rule("exposure-raised", DANGEROUS, "A fault hits more rows before the gate can see it.", "exposure-lowered"),
         Rule("exposure-lowered", SAFE, "A fault hits fewer rows before the gate can see it.", "exposure-raised"),
+        Rule(
+            "exposure-shifted",
+            CAUTION,
+            "The largest step is smaller, but rows are left out, or fewer or looser gates stand between the steps.",
+            "exposure-raised",
+        ),
+        Rule(
+            "never-switched-on",
+            CAUTION,
+            "The rollout is complete without them: they stay off.",
+            "switched-on-at-last",
+        ),
+        Rule("switched-on-at-last", CAUTION, "More rows are live when the rollout is complete.", "never-switched-on"),
         Rule("activates-more", CAUTION, "The stage switches on more rows than before.", "activates-fewer"),
         Rule("activates-fewer", CAUTION, "The stage switches on fewer rows than before.", "activates-more"),
         Rule("activates-others", CAUTION, "The stage switches on other rows than before."),
@@ -83,6 +120,12 @@ GROUPS = {
     ),
     "Providers": (
         Rule("provider-added", CAUTION, "There is one more to ask and to switch on.", "provider-removed"),
+        Rule(
+            "provider-added-at-risk",
+            DANGEROUS,
+            "There is one more, and it begins with what would be dangerous of one that there was.",
+            "provider-removed",
+        ),
         Rule(
             "provider-removed",
             CAUTION,
@@ -133,6 +176,13 @@ GROUPS = {
         Rule("timeout-lowered", CAUTION, "What is slow fails sooner.", "timeout-raised"),
         Rule("endpoint-changed", DANGEROUS, "Requests, and the headers with them, go to another address."),
         Rule("headers-changed", CAUTION, "Requests carry something else, a credential perhaps."),
+        Rule(
+            "secret-written-out",
+            DANGEROUS,
+            "The credential stands in the repository, and in its history for good.",
+            "secret-taken-out",
+        ),
+        Rule("secret-taken-out", SAFE, "It still stands in the history: have it replaced.", "secret-written-out"),
         Rule("redirects-anywhere", DANGEROUS, "The provider decides where our requests go.", "redirects-confined"),
         Rule("redirects-confined", SAFE, "Requests stay with the host that was asked.", "redirects-anywhere"),
         Rule("capabilities-changed", CAUTION, "The application reads something else of the provider, a rate perhaps."),
@@ -168,7 +218,19 @@ GROUPS = {
         Rule("criterion-only-warns", DANGEROUS, "It is told, and stops nothing any more.", "criterion-fails"),
         Rule("criterion-fails", SAFE, "It was only told, and is now wanted.", "criterion-only-warns"),
         Rule("criterion-replaced", DANGEROUS, "Something else is proved under the same name."),
-        Rule("criterion-changed", CAUTION, "The same is looked at under another condition, or elsewhere."),
+        Rule(
+            "criterion-rows-changed",
+            DANGEROUS,
+            "Nobody can tell from here whether the condition is looser; one that no row meets proves nothing.",
+        ),
+        Rule("criterion-changed", CAUTION, "It wants something else, or asks elsewhere: what failed may pass."),
+        Rule(
+            "wanted-undeclared",
+            DANGEROUS,
+            "The criterion is not met at the end, unless rows are left from before.",
+            "wanted-declared",
+        ),
+        Rule("wanted-declared", SAFE, "The criterion can be met by what is declared.", "wanted-undeclared"),
         Rule("criterion-renamed", SAFE, "The same is proved under another name."),
     ),
     "The way back": (
@@ -208,8 +270,26 @@ GROUPS = {
         Rule("rehearsal-wanted", SAFE, "Only what was rehearsed can be applied.", "rehearsal-dropped"),
         Rule("stand-in-allowed", DANGEROUS, "Made-up answers may count as measured.", "stand-in-refused"),
         Rule("stand-in-refused", SAFE, "Only real providers answer.", "stand-in-allowed"),
-        Rule("faults-changed", CAUTION, "The stand-in misbehaves otherwise."),
-        Rule("probing-changed", CAUTION, "Every provider is asked in another way."),
+        Rule(
+            "faults-changed",
+            CAUTION,
+            "Runs that the stand-in answers try other failures, or none; real providers are asked as before.",
+        ),
+        Rule(
+            "probing-changed", CAUTION, "Another number of requests is under way at once: answers may get slower by it."
+        ),
+        Rule(
+            "live-columns-dropped",
+            CAUTION,
+            "What provider_states says of polls and errors stays as it was: criteria on it prove nothing of the run.",
+            "live-columns-kept",
+        ),
+        Rule(
+            "live-columns-kept",
+            SAFE,
+            "What provider_states says of polls and errors is kept true in active stages.",
+            "live-columns-dropped",
+        ),
         Rule(
             "variable-changed",
             CAUTION,

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runner.config.load import shown_path
 from runner.config.sqlfile import InvalidMigration, migration_files, read_migration
-from runner.decide.lint.migrations import ENGINES, lint
+from runner.config.wording import plain as plain_text
+from runner.decide.lint.migrations import ENGINES, examined
 from runner.decide.review import Judged
 from runner.decide.risk import Risk, reaches
 from runner.engine.squawk import Squawked, squawk
-from runner.errors import InvalidConfig
+from runner.errors import InvalidConfig, Problem, Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,11 +30,16 @@ FOLDERS = {**{engine: engine for engine in ENGINES}, "postgresql": "postgres"}
 
 
 class Linted(NamedTuple):
-    """What was found in *files* for *engine*; `squawk` says why squawk was not asked, and is empty where it was."""
+    """
+    What was found in *files* for *engine*; `squawk` says why squawk was not asked, and is empty where it was.
+
+    `let_through` has a finding for each that a comment lets through: a review tells of them.
+    """
 
     engine: str
     files: list[str]
     findings: list[Finding]
+    let_through: list[Finding]
     squawk: str = ""
 
 
@@ -46,31 +52,49 @@ def linted(migrations: Sequence[Migration], engine: str, only: Iterable[str] | N
     wanted = {str(each.path) for each in migrations} if only is None else set(only)
     asked = [each for each in migrations if str(each.path) in wanted]
     also = squawk(asked) if engine == "postgres" else Squawked(None)
-    findings = [each for each in lint(migrations, engine, also.findings) if each.where.file in wanted]
-    return Linted(engine, [str(each.path) for each in asked], findings, also.why)
+    found = examined(migrations, engine, also.findings)
+    left, let_through = ([each for each in part if each.where.file in wanted] for part in found)
+    return Linted(engine, [str(each.path) for each in asked], left, let_through, also.why)
 
 
 def of_files(paths: Iterable[Path], engine: str | None) -> list[Linted]:
     """
     Lint the files at *paths*, for *engine* or the one that their folder is called after, sqlite where it is neither.
 
-    What else lies in their folders says what stood before. Raises InvalidConfig where one of them is not valid.
+    A folder stands for the migrations in it. What else lies beside a file says what stood before. Raises InvalidConfig
+    where one of them is not valid.
     """
     folders: dict[Path, list[Path]] = {}
-    for path in dict.fromkeys(paths):
+    for path in dict.fromkeys(file for each in paths for file in _files_at(each)):
         folders.setdefault(path.parent, []).append(path)
     invalid: list[InvalidMigration] = []
     found = []
     for folder, asked in folders.items():
-        migrations = _with_siblings(folder, asked, invalid)
         meant = engine or FOLDERS.get(folder.resolve().name, "sqlite")
+        migrations = _with_siblings(folder, asked, meant, invalid)
         found.append(linted(migrations, meant, {shown_path(path) for path in asked}))
     if invalid:
         raise InvalidConfig(*(problem for each in invalid for problem in each.problems))
     return found
 
 
-def _with_siblings(folder: Path, asked: list[Path], invalid: list[InvalidMigration]) -> list[Migration]:
+def _files_at(path: Path) -> list[Path]:
+    """Return the migrations in the folder *path*, which has to have one; *path* itself where it is no folder."""
+    if not path.is_dir():
+        return [path]
+    shown = plain_text(shown_path(path))
+    try:
+        found = migration_files(path.iterdir())
+    except OSError as error:
+        what = f"the folder {shown} cannot be read: {error.strerror}"
+        raise InvalidConfig(Problem(what, Where(shown_path(path)), "make it readable")) from None
+    if not found:
+        fix = "name the folder of one engine's migrations, such as sql/sqlite"
+        raise InvalidConfig(Problem(f"the folder {shown} holds no .sql file", Where(shown_path(path)), fix))
+    return found
+
+
+def _with_siblings(folder: Path, asked: list[Path], engine: str, invalid: list[InvalidMigration]) -> list[Migration]:
     """Read the migrations of *folder*; one that is not valid counts only where it was *asked* for."""
     try:
         beside = [path for path in folder.iterdir() if path not in asked]
@@ -79,7 +103,7 @@ def _with_siblings(folder: Path, asked: list[Path], invalid: list[InvalidMigrati
     found = []
     for path in migration_files([*asked, *beside]):
         try:
-            found.append(read_migration(path, shown_path(path)))
+            found.append(read_migration(path, shown_path(path), engine))
         except InvalidMigration as error:
             if path in asked:
                 invalid.append(error)
@@ -103,6 +127,7 @@ def facts(parts: Iterable[Linted], judge: Judge | None = None) -> Found:
         "squawk": next((part.squawk for part in told if part.squawk), None),
         "counts": counts,
         "findings": findings,
+        "let_through": [plain(each, judge) for part in told for each in part.let_through],
     }
 
 
@@ -119,5 +144,5 @@ def plain(finding: Finding, judge: Judge | None = None) -> Found:
 
 
 def exceeds(found: Found, limit: str) -> bool:
-    """Say whether the lint found something as dangerous as *limit*, or more."""
+    """Say whether the lint found something as dangerous as *limit*, or more; what is let through does not count."""
     return reaches((each["risk"] for each in found["findings"]), limit)

@@ -25,4 +25,5 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     number = len(found["files"])
     files = "1 migration" if number == 1 else f"{number} migrations"
     squawk = f" (squawk {found['squawk']})" if found["squawk"] else ""
-    yield f"{files} for {found['engine'] or 'both engines'}: {counts or 'nothing to tell'}{squawk}"
+    through = f", {len(found['let_through'])} let through" if found["let_through"] else ""
+    yield f"{files} for {found['engine'] or 'both engines'}: {counts or 'nothing to tell'}{through}{squawk}"

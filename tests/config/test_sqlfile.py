@@ -50,6 +50,29 @@ def test_a_trigger_may_begin_and_end(write):
     assert len(read_migration(write(text), "f").up) == 1
 
 
+def test_a_function_of_postgres_may_begin_and_end(write):
+    function = "CREATE FUNCTION f() RETURNS int AS $b$ BEGIN\nRETURN 1;\nEND; $b$;\n"
+    text = f"-- migrate:up\n{function}DO $$ BEGIN\nNULL;\nEND; $$;\n"
+    migration = read_migration(write(text), "f", "postgres")
+
+    assert [2, 5] == [statement.line for statement in migration.up]
+    with pytest.raises(InvalidMigration, match=r"END stands in a migration.*\n  at f:4\n"):
+        read_migration(write(text), "f")
+
+
+def test_a_comment_inside_of_a_comment_is_refused_where_it_counts(write):
+    text = "-- migrate:up\nSELECT 1;\nSELECT /* /* */ ' */ 1; DROP TABLE a; --'\n"
+
+    assert 2 == len(read_migration(write(text), "f").up)
+    with pytest.raises(InvalidMigration, match=r"a comment begins inside of another comment\n  at f:3\n"):
+        read_migration(write(text), "f", "postgres")
+
+
+def test_a_file_that_is_not_there_is_told_before_its_name(tmp_path):
+    with pytest.raises(InvalidMigration, match=r"nosuch\.sql does not exist"):
+        read_migration(tmp_path / "nosuch.sql", "nosuch.sql")
+
+
 def test_line_ends_do_not_change_a_checksum(write):
     lf, crlf = FULL.encode(), FULL.replace("\n", "\r\n").encode()
 

@@ -27,8 +27,18 @@ SQL_METRIC = (
     'errors:             {kind: probe => depth: {kind: sql, query: "SELECT count(*) FROM sports"}\n  errors:             {kind: probe',
     "errors:             {max: 5} => depth: {min: 1}\n  errors:             {max: 5}",
 )
+BETMGM = """\
+  - name: betmgm
+    enabled: false
+    poll_interval: 60s
+    timeout: 30s
+    retries: 3
+"""
 HEADERS = "fanduel | retries: 3 => retries: 3\n    headers: {Authorization: s3cr3t, Accept: json}"
 STAGE = "\n  - name: {}\n    mode: {}\n    duration: 10m\n    interval: 30s\n    activate: {}"
+LOOSE = STAGE.format("bigbang", "active", "all") + (
+    "\n    thresholds: {errors: {max: 100000}, response_time_ms: {max: 90000}, cache_hit_rate_pct: {min: 1}}"
+)
 LATER = (
     "sql/sqlite/0004_later.sql <= -- migrate:up\nCREATE TABLE later (id INTEGER);\n-- migrate:down\nDROP TABLE later;\n"
 )
@@ -69,6 +79,9 @@ FANDUEL = """\
     endpoint: ${FANDUEL_URL:-}
     capabilities: {live_odds: true, props: true, futures: true, requests_per_minute: 120}
 """
+NEWCOMER = FANDUEL.replace("fanduel", "caesars").replace("FANDUEL", "CAESARS")
+FULL = FILES["config/rollout.yaml"].partition("  - name: full_active")[2].partition("\nrollback:")[0]
+FULL = f"  - name: full_active{FULL}"
 PLAYERS = """\
       - {key: "player:luka_doncic", confidence: 0.75, data: {player: Luka Doncic, team: DAL, props: 12}}
 """
@@ -78,6 +91,8 @@ FACTORS = """\
       - {key: "factor:nfl_v3.0", confidence: 0.85, data: {model: nfl_v3.0, factors: [offense, defense, weather]}}
       - {key: "factor:nhl_v1.5", confidence: 0.85, data: {model: nhl_v1.5, factors: [shooting, saves, power_play]}}
 """
+PLAYER = FILES["config/caches.yaml"].partition("  player:\n")[2].partition("\nlookups:")[0]
+PLAYER = f"  player:\n{PLAYER}"
 CORRELATIONS = FILES["config/caches.yaml"].partition("    entries:\n")[2].partition("  factor:")[0]
 INTEGRITY = "    database_integrity: {kind: integrity}\n"
 CASES = (
@@ -242,15 +257,85 @@ CASES = (
     ),
     Case(
         "lookups-changed",
-        "the hit rate is measured by other look-ups: 37 of 50 -> 40 of 50 meet an entry that is declared",
-        '"player:connor_mcdavid", times: 3 => "player:lebron_james", times: 3',
+        "the hit rate is measured by other look-ups: 37 of 50 -> 37 of 50 look-ups meet an entry that is declared",
+        '"player:connor_mcdavid", times: 3 => "player:kevin_durant", times: 3',
         '- "factor:nhl_v1.5" => - {key: "factor:nhl_v1.5", times: 1}',
+    ),
+    Case(
+        "lookups-hit-more",
+        "the hit rate is measured by other look-ups: 37 of 50 -> 47 of 50 look-ups meet an entry that is declared: 94 %, and dark_mode wants at least 70",
+        (
+            '"correlation:NHL:goals", times: 3 => "player:lebron_james", times: 10',
+            '  - {key: "correlation:NHL:assists", times: 2}\n => ',
+            '  - {key: "correlation:NHL:saves", times: 2}\n => ',
+            '  - {key: "player:connor_mcdavid", times: 3}\n => ',
+        ),
+        '"player:connor_mcdavid", times: 3 => "player:kevin_durant", times: 3',
+    ),
+    Case(
+        "lookups-hit-more",
+        "the hit rate is measured by other look-ups: 37 of 50 -> 10033 of 10046 look-ups meet an entry that is declared: 99.9 %, and shadow_mode wants at least 80",
+        '"player:stephen_curry" => "player:stephen_curry"\n  - {key: "correlation:MLB:hits", times: 9996}',
+        "ttl: 1h => ttl: 2h",
+        "shadow_mode | interval: 30s => interval: 30s\n    thresholds: {cache_hit_rate_pct: {min: 80}}",
+    ),
+    Case(
+        "lookups-hit-fewer",
+        "37 of 50 -> 35 of 50 look-ups meet an entry that is declared: 70 %, and dark_mode wants at least 70",
+        f"{PLAYERS} => ",
+        '{key: "player:mookie_betts", confidence => {key: "player:mookie", confidence',
+    ),
+    Case(
+        "lookups-hit-fewer",
+        "37 of 50 -> 29 of 50 look-ups meet an entry that is declared: 58 %, and dark_mode wants at least 70: it will breach",
+        (f"{PLAYER} => ", "[CACHE_CORRELATION, CACHE_FACTOR, CACHE_PLAYER] => [CACHE_CORRELATION, CACHE_FACTOR]"),
+        "ttl: 1h => ttl: 2h",
+    ),
+    Case(
+        "lookups-hit-fewer",
+        "the hit rate is measured by other look-ups: 37 of 50 -> 37 of 60 look-ups meet an entry that is declared: 61.7 %",
+        '"correlation:NHL:goals", times: 3 => "correlation:NHL:goals", times: 13',
+        '"player:connor_mcdavid", times: 3 => "player:kevin_durant", times: 3',
+        "cache_hit_rate_pct: {min: 70, => cache_hit_rate_pct: {warn_min: 70,",
+    ),
+    Case(
+        "entries-hit-more",
+        "37 of 50 -> 39 of 50 look-ups meet an entry that is declared: 78 %, and dark_mode wants at least 70",
+        f"{PLAYERS} => {PLAYERS}{PLAYERS.replace('luka_doncic', 'shohei_ohtani')}",
+        '"player:shohei_ohtani", times: 2 => "player:luka_doncic", times: 2',
     ),
     # how stages follow each other
     Case(
         "stage-added",
         "stage more_active is new: active, 10m, measured every 30s",
         f"\n  - name: full_active => {STAGE.format('more_active', 'active', '{sports: [NBA]}')}\n  - name: full_active",
+    ),
+    Case(
+        "stage-added-at-risk",
+        "stage bigbang is new: active, 10m, measured every 30s; it lets through errors max 100000 (other stages 5), response_time_ms max 90000 (other stages 1000), cache_hit_rate_pct min 1 (other stages 70)",
+        f"\n  - name: full_active => {LOOSE}\n  - name: full_active",
+        f"\n  - name: full_active => {LOOSE}\n  - name: full_active".replace("100000", "5")
+        .replace("90000", "1000")
+        .replace("min: 1}", "min: 70}"),
+    ),
+    Case(
+        "stage-added-at-risk",
+        "stage bigbang is new: active, 10m, measured every 30s; it lets through more max no limit (other stages 9)",
+        f"\nrollback: {{on => {STAGE.format('bigbang', 'active', 'all')}\nrollback: {{on",
+        f"\nrollback: {{on => {STAGE.format('bigbang', 'active', 'all')}\n    thresholds: {{more: {{max: 9}}}}\nrollback: {{on",
+        (
+            "cache_hit_rate_pct: {kind => more: {kind: probe, reading: error_rate}\n  cache_hit_rate_pct: {kind",
+            *(
+                f"{name} | interval: 30s => interval: 30s\n    thresholds: {{more: {{max: {limit}}}}}"
+                for name, limit in (("dark_mode", 4), ("shadow_mode", 9), ("partial_active", 4), ("full_active", 4))
+            ),
+        ),
+    ),
+    Case(
+        "stage-added-at-risk",
+        "stage bigbang is new: active, 10m, measured every 30s; it does not ask 24 rows of those that it switches on",
+        f"\n  - name: full_active => {STAGE.format('bigbang', 'active', 'all')}\n    probe: {{providers: [stub]}}\n  - name: full_active",
+        f"\n  - name: full_active => {STAGE.format('bigbang', 'active', '{providers: [stub]}')}\n  - name: full_active",
     ),
     Case("stage-removed", "stage partial_active is gone: it was active, 20m, measured every 30s", f"{PARTIAL} => "),
     Case(
@@ -305,6 +390,31 @@ CASES = (
         f"{PARTIAL} => {PARTIAL}{PARTIAL.replace('partial', 'another')}",
     ),
     Case(
+        "step-between-lost",
+        "partial_active switches on at once what 2 stages switched on in turn",
+        (f"{FULL} => ", "activate: {priority: high} => activate: all"),
+        f"{FULL} => ",
+    ),
+    Case(
+        "never-switched-on",
+        "20 rows are never switched on any more: betmgm, fanduel, prizepicks, sportsradar, theodds",
+        f"{FULL} => ",
+        "activate: {priority: high} => activate: {providers: [draftkings]}",
+    ),
+    Case(
+        "never-switched-on",
+        "4 rows are never switched on any more: betmgm",
+        "activate: all => activate: {providers: [stub, draftkings, fanduel, prizepicks, theodds, sportsradar]}",
+        f"{BETMGM}    endpoint: ${{BETMGM_URL:-}}\n    capabilities: {{live_odds: true, props: true, futures: true, requests_per_minute: 100}}\n => ",
+    ),
+    Case(
+        "switched-on-at-last",
+        "20 rows are switched on at the end that never were: betmgm, fanduel, prizepicks, sportsradar, theodds",
+        "activate: {priority: high} => activate: all",
+        BACK,
+        f"{FULL} => ",
+    ),
+    Case(
         "step-between-gained",
         "2 stages switch on in turn what full_active switched on at once",
         f"\n  - name: full_active => \n{PARTIAL}\n  - name: full_active",
@@ -321,6 +431,24 @@ CASES = (
         "exposure-lowered",
         "exposure: 20 -> 12 rows go live in one step, in partial_active",
         "activate: {priority: high} => activate: {sports: [MLB, NBA]}",
+    ),
+    Case(
+        "exposure-lowered",
+        "exposure: 20 -> 16 rows go live in one step, in full_active",
+        "activate: {priority: high} => activate: {enabled: true}",
+        f"{FULL} => ",
+    ),
+    Case(
+        "exposure-shifted",
+        "exposure: 20 -> 4 rows go live in one step, in partial_active",
+        f"{FULL} => ",
+        "activate: {priority: high} => activate: {sports: [MLB, NBA]}",
+    ),
+    Case(
+        "exposure-shifted",
+        "exposure: 20 -> 16 rows go live in one step, in full_active",
+        f"\n  - name: full_active => {LOOSE.replace('activate: all', 'activate: {enabled: true}')}\n  - name: full_active",
+        f"\n  - name: full_active => {STAGE.format('bigbang', 'active', '{enabled: true}')}\n  - name: full_active",
     ),
     Case(
         "activates-more",
@@ -353,9 +481,21 @@ CASES = (
     ),
     Case(
         "measures-fewer",
-        "stage partial_active asks 8 -> 4 rows: - stub",
+        "stage partial_active asks 8 -> 4 rows: - stub; 4 rows are live in it unmeasured",
         "activate: {priority: high} => activate: {providers: [draftkings]}",
         "activate: {priority: high} => activate: {providers: [stub]}",
+    ),
+    Case(
+        "measures-fewer",
+        "stage full_active asks 28 -> 4 rows: - betmgm, - draftkings, - fanduel, - prizepicks, - sportsradar, - theodds; 24 rows are live in it unmeasured",
+        "activate: all => activate: all\n    probe: {providers: [stub]}",
+        "activate: all => activate: all\n    probe: all",
+    ),
+    Case(
+        "live-unasked",
+        "stage partial_active does not ask 4 rows that are live in it: draftkings",
+        "activate: {priority: high} => activate: {priority: high}\n    probe: {providers: [stub, fanduel]}",
+        "activate: {priority: high} => activate: {priority: high}\n    probe: {providers: [stub]}",
     ),
     Case(
         "measures-more",
@@ -468,6 +608,41 @@ CASES = (
         "provider caesars is new: 4 rows, enabled, priority normal",
         f"{FANDUEL} => {FANDUEL}{FANDUEL.replace('fanduel', 'caesars')}",
         f"{FANDUEL} => {FANDUEL.replace('60s', '61s')}",
+    ),
+    *(
+        Case(
+            "provider-added-at-risk",
+            f"provider caesars is new: 4 rows, enabled, priority normal; {said}",
+            f"{FANDUEL} => {FANDUEL}{NEWCOMER.replace(*was)}",
+            f"{FANDUEL} => {FANDUEL}{NEWCOMER.replace(*now)}",
+        )
+        for said, was, now in (
+            (
+                "its rows begin as ACTIVE",
+                ("retries: 3", "retries: 3\n    status: ACTIVE"),
+                ("retries: 3", "retries: 3\n    status: MAINTENANCE"),
+            ),
+            (
+                "it may redirect to any host",
+                ("retries: 3", "retries: 3\n    follow_redirects: any"),
+                ("retries: 3", "retries: 3\n    follow_redirects: same_host"),
+            ),
+            (
+                "it is polled every 6s, and none was more often than every 30s",
+                ("poll_interval: 60s", "poll_interval: 6s"),
+                ("poll_interval: 60s", "poll_interval: 7s"),
+            ),
+            (
+                "it is asked in plain text, which anybody on the way can read and change: http://odds.example:81/***",
+                ("${CAESARS_URL:-}", "http://odds.example:81/v2"),
+                ("${CAESARS_URL:-}", "https://odds.example:81/v2"),
+            ),
+            (
+                "its rows begin as ACTIVE; it may redirect to any host",
+                ("retries: 3", "retries: 3\n    status: ACTIVE\n    follow_redirects: any"),
+                ("${CAESARS_URL:-}", "http://localhost:8080/v2"),
+            ),
+        )
     ),
     Case(
         "provider-removed",
@@ -620,6 +795,43 @@ CASES = (
         HEADERS,
     ),
     Case(
+        "secret-written-out",
+        "provider fanduel has a credential written out in the header Authorization; make it a variable",
+        HEADERS,
+        HEADERS.replace("s3cr3t", "'Bearer ${FANDUEL_TOKEN:-}'"),
+    ),
+    Case(
+        "secret-written-out",
+        "provider fanduel has a credential written out in the header Authorization; make it a variable",
+        HEADERS.replace("s3cr3t", "'Bearer ${FANDUEL_TOKEN:-s3cr3t}'"),
+        HEADERS.replace("s3cr3t", "'${FANDUEL_TOKEN:-}'"),
+    ),
+    *(
+        Case(
+            "secret-written-out",
+            "provider fanduel has a credential written out in its address; make it a variable",
+            f"endpoint: ${{FANDUEL_URL:-}} => endpoint: {bad}",
+            f"endpoint: ${{FANDUEL_URL:-}} => endpoint: {good}",
+        )
+        for bad, good in (
+            ("https://us:s3cr3t@odds.example/v2", "https://odds.example:81/v2/us:me@here"),
+            ("https://odds.example/v2?x=1&api_key=s3cr3t", "https://odds.example/v2?x=1&api_key=${KEY:-}"),
+        )
+    ),
+    Case(
+        "secret-written-out",
+        "provider caesars has a credential written out in the header X-Key; make it a variable",
+        f"{FANDUEL} => {FANDUEL}{NEWCOMER}    headers: {{X-Key: s3cr3t}}\n",
+        f"{FANDUEL} => {FANDUEL}{NEWCOMER}",
+    ),
+    Case(
+        "secret-taken-out",
+        "provider fanduel has no credential written out in the header Authorization any more; history keeps it",
+        "Authorization: s3cr3t => Authorization: '${FANDUEL_TOKEN:-}'",
+        "Authorization: s3cr3t => Authorization: an0ther",
+        HEADERS,
+    ),
+    Case(
         "redirects-anywhere",
         "provider fanduel may redirect to any host",
         "fanduel | retries: 3 => retries: 3\n    follow_redirects: any",
@@ -747,7 +959,7 @@ CASES = (
         "        provider_states: runner.store.rows:ProviderState\n        portfolio_rationales: runner.store.rows:PortfolioRationale\n =>         portfolio_rationales: runner.store.rows:PortfolioRationale\n        provider_states: runner.store.rows:ProviderState\n",
     ),
     Case(
-        "criterion-changed",
+        "criterion-rows-changed",
         "criterion no_error_streaks looks at other rows: consecutive_errors > 3 -> consecutive_errors > 300",
         "consecutive_errors > 3 => consecutive_errors > 300",
         "consecutive_errors > 3 => consecutive_errors  >  3",
@@ -757,6 +969,43 @@ CASES = (
         "criterion api_answers asks another address: ${API_URL:-} -> https://api.example/***",
         'url: "${API_URL:-}" => url: https://api.example/health',
         "url: \"${API_URL:-}\" => url: '${API_URL:-}'",
+    ),
+    Case(
+        "criterion-rows-changed",
+        "criterion cache_entries looks at other rows: substr(rationale_type, 1, 6) = 'CACHE_' -> every row",
+        "\n      where: substr(rationale_type, 1, 6) = 'CACHE_'\n      expect: => \n      expect:",
+        'expect: ">= 20" => expect: ">= 21"',
+    ),
+    Case(
+        "wanted-undeclared",
+        "criterion cache_types wants CACHE_PLAYER, which nothing declares any more",
+        f"{PLAYER} => ",
+        (f"{PLAYER} => ", "[CACHE_CORRELATION, CACHE_FACTOR, CACHE_PLAYER] => [CACHE_CORRELATION, CACHE_FACTOR]"),
+    ),
+    Case(
+        "wanted-undeclared",
+        "criterion cache_types wants CACHE_PLAYER, which nothing declares any more",
+        "rationale_type: CACHE_PLAYER => rationale_type: CACHE_PLAYERS",
+        "values: [CACHE_CORRELATION, CACHE_FACTOR, CACHE_PLAYER] => values: [CACHE_CORRELATION, CACHE_OTHER]",
+    ),
+    Case(
+        "wanted-undeclared",
+        "criterion main_providers_enabled wants fanduel, which nothing declares any more",
+        "name: fanduel => name: fan_duel",
+        "name: theodds => name: the_odds",
+    ),
+    Case(
+        "wanted-undeclared",
+        "criterion sports_covered wants NHL, which nothing declares any more",
+        "sports: [MLB, NBA, NFL, NHL] => sports: [MLB, NBA, NFL]",
+        "fanduel | retries: 3 => retries: 3\n    sports: [MLB, NBA]",
+    ),
+    Case(
+        "wanted-declared",
+        "criterion sports_covered wants WNBA, which is declared now",
+        "sports: [MLB, NBA, NFL, NHL] => sports: [MLB, NBA, NFL, NHL, WNBA]",
+        "values: [MLB, NBA, NFL, NHL, WNBA] => values: [MLB, NBA, NFL, NHL]",
+        "values: [MLB, NBA, NFL, NHL] => values: [MLB, NBA, NFL, NHL, WNBA]",
     ),
     Case(
         "criterion-renamed",
@@ -907,9 +1156,22 @@ CASES = (
     ),
     Case(
         "probing-changed",
-        "probe.record_live_columns: true -> false",
+        "up to 1 instead of 100 requests are under way at once",
+        "rollback: {on => probe: {concurrency: 1}\nrollback: {on",
+        "rollback: {on => probe: {concurrency: 100, record_live_columns: false}\nrollback: {on",
+    ),
+    Case(
+        "live-columns-dropped",
+        "active stages do not record any more how the providers do",
         "rollback: {on => probe: {record_live_columns: false}\nrollback: {on",
-        "rollback: {on => probe: {concurrency: 100, record_live_columns: true}\nrollback: {on",
+        "rollback: {on => probe: {record_live_columns: true}\nrollback: {on",
+    ),
+    Case(
+        "live-columns-kept",
+        "active stages record how the providers do",
+        "record_live_columns: false => record_live_columns: true",
+        BACK,
+        "rollback: {on => probe: {record_live_columns: false}\nrollback: {on",
     ),
     Case(
         "variable-changed",

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from runner.config.model import Migration, Statement
 from runner.config.sqlfile import read_migration
 from runner.decide.lint.acts import NotUnderstood
-from runner.decide.lint.migrations import lint
+from runner.decide.lint.migrations import examined, lint
 from runner.decide.lint.reading import MOST_CHARACTERS, read
-from runner.decide.lint.rules import BY_CODE, LINTS
+from runner.decide.lint.rules import BY_CODE, LINTS, TWINS
 from runner.decide.risk import Finding, Risk
 from runner.errors import Where
 
@@ -63,6 +63,21 @@ CASES = [
     Case("unbounded-delete", PG, "WITH d AS (DELETE FROM a RETURNING *) SELECT * FROM d", "SELECT * FROM a"),
     Case("unbounded-update", LITE, "UPDATE a SET x = 1", "UPDATE a SET x = 1 WHERE y IS NULL"),
     Case("unbounded-update", LITE, "UPDATE a SET x = 1 WHERE (true)", "CREATE TABLE a (x); UPDATE a SET x = 1;"),
+    Case("unbounded-update", LITE, "UPDATE a SET x = 1 WHERE 1=1", "UPDATE a SET x = 1 WHERE x=1"),
+    Case("unbounded-update", PG, "UPDATE a SET x = 1 WHERE true", "UPDATE a SET x = 1 WHERE done"),
+    Case("unbounded-delete", LITE, "DELETE FROM a WHERE id = id", "DELETE FROM a WHERE id = x"),
+    Case(
+        "unbounded-delete",
+        LITE,
+        "CREATE TRIGGER t AFTER INSERT ON b BEGIN SELECT ';'; DELETE FROM a; END",
+        "CREATE TRIGGER t AFTER INSERT ON b BEGIN DELETE FROM a WHERE id = NEW.id; END",
+    ),
+    Case(
+        "unbounded-update",
+        LITE,
+        "CREATE TEMP TRIGGER t AFTER INSERT ON b BEGIN UPDATE OR IGNORE a SET x = CASE x WHEN 1 THEN 2 END; END",
+        "CREATE TEMP TRIGGER t AFTER INSERT ON b BEGIN INSERT INTO a VALUES ('UPDATE a'); END",
+    ),
     Case("unbounded-update", PG, "UPDATE a SET x = b.x FROM b", "UPDATE a SET x = b.x FROM b WHERE a.id = b.id"),
     Case("insert-or-replace", LITE, "INSERT OR REPLACE INTO a VALUES (1)", "INSERT OR IGNORE INTO a VALUES (1)"),
     Case("insert-or-replace", LITE, "REPLACE INTO a (x) VALUES (1)", "INSERT INTO a VALUES ('REPLACE INTO a')"),
@@ -120,6 +135,27 @@ CASES = [
     Case("needs-no-transaction", PG, "VACUUM FULL a", "ANALYZE a"),
     Case("transaction-ended", LITE, "INSERT OR ROLLBACK INTO a VALUES (1)", "INSERT OR ABORT INTO a VALUES (1)"),
     Case("transaction-ended", LITE, "UPDATE OR ROLLBACK a SET x = 1 WHERE y", "UPDATE OR FAIL a SET x = 1 WHERE y"),
+    Case("ledger-touched", LITE, "DELETE FROM runner_runs WHERE id = 1", "DELETE FROM runners WHERE id = 1"),
+    Case("ledger-touched", LITE, 'DROP TABLE main."Runner_Lock"', "SELECT count(*) FROM runner_lock"),
+    Case("ledger-touched", LITE, "INSERT INTO runner_meta VALUES (1, 2)", "INSERT INTO a SELECT * FROM runner_meta"),
+    Case("ledger-touched", LITE, "UPDATE sqlite_master SET sql = 1 WHERE name = 2", "SELECT * FROM sqlite_master"),
+    Case("ledger-touched", LITE, "PRAGMA writable_schema = ON", "PRAGMA writable_schema"),
+    Case("ledger-touched", LITE, "CREATE INDEX i ON runner_runs (id)", "CREATE INDEX runner_runs_i ON a (id)"),
+    Case("ledger-touched", LITE, "ALTER TABLE a RENAME TO runner_runs", "ALTER TABLE a RENAME TO runs"),
+    Case("ledger-touched", LITE, "CREATE TABLE a (x REFERENCES runner_runs)", "CREATE TABLE a (x REFERENCES runs)"),
+    Case(
+        "ledger-touched",
+        LITE,
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM runner_steps WHERE id = 1; END",
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM steps WHERE id = 1; END",
+    ),
+    Case(
+        "ledger-touched",
+        LITE,
+        f"{UP} destructive:true\nSELECT 1;\n-- migrate:down\nDROP TABLE runner_runs;{LOOK}",
+        f"{UP}\nSELECT 1;\n-- migrate:down\nDROP TABLE runs;{LOOK}",
+    ),
+    Case("ledger-touched", PG, "TRUNCATE a, runner_samples", "TRUNCATE a, samples"),
     Case("pragma-without-effect", LITE, "PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys"),
     Case("table-rebuilt", LITE, REBUILD, "CREATE TABLE n (x); INSERT INTO n SELECT x FROM a;"),
     Case("rebuild-cascades", LITE, REBUILD, REBUILD, FAMILY),
@@ -226,7 +262,43 @@ CASES = [
         "enum-value-added", PG, "ALTER TYPE mood ADD VALUE IF NOT EXISTS 'x' BEFORE 'y'", "CREATE TYPE m AS ENUM ('x')"
     ),
     Case("lock-taken", PG, "ALTER TABLE a ADD y int", "CREATE TABLE a (x int); ALTER TABLE a ADD y int;"),
-    Case("lock-taken", PG, "LOCK TABLE a IN SHARE MODE", "LOCK TABLE a IN ROW SHARE MODE"),
+    Case("table-locked", PG, "LOCK TABLE a", "LOCK TABLE a IN ROW SHARE MODE"),
+    Case("table-locked", PG, "LOCK TABLE a IN SHARE MODE", "CREATE TABLE a (x int); LOCK TABLE a;"),
+    Case("view-refreshed", PG, "REFRESH MATERIALIZED VIEW v", "REFRESH MATERIALIZED VIEW CONCURRENTLY v"),
+    Case(
+        "view-refreshed",
+        PG,
+        "REFRESH MATERIALIZED VIEW v WITH NO DATA",
+        "CREATE MATERIALIZED VIEW v AS SELECT 1; REFRESH MATERIALIZED VIEW v;",
+    ),
+    Case("triggers-disabled", PG, "ALTER TABLE a DISABLE TRIGGER ALL", "ALTER TABLE a ENABLE TRIGGER ALL"),
+    Case(
+        "triggers-disabled",
+        PG,
+        "ALTER TABLE a DISABLE TRIGGER t",
+        "CREATE TABLE a (x int);ALTER TABLE a DISABLE TRIGGER t",
+    ),
+    Case("triggers-disabled", PG, "SET session_replication_role = replica", "SET statement_timeout = '1s'"),
+    Case("row-security-changed", PG, "ALTER TABLE a ENABLE ROW LEVEL SECURITY", "CREATE POLICY p ON a USING (true)"),
+    Case(
+        "row-security-changed",
+        PG,
+        "ALTER TABLE a NO FORCE ROW LEVEL SECURITY",
+        "CREATE TABLE a (x int); ALTER TABLE a FORCE ROW LEVEL SECURITY;",
+    ),
+    Case("granted-to-everybody", PG, "GRANT ALL ON a TO public", "GRANT ALL ON public.a TO reader, public_reader"),
+    Case(
+        "granted-to-everybody",
+        PG,
+        "grant select on all tables in schema public to reader, PUBLIC with grant option",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader WITH GRANT OPTION",
+    ),
+    Case(
+        "granted-to-everybody",
+        PG,
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA s GRANT SELECT ON TABLES TO PUBLIC",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA s REVOKE SELECT ON TABLES FROM PUBLIC",
+    ),
     Case("down-missing", LITE, f"{UP}\nSELECT 1;{LOOK}", f"{UP} destructive:true\nSELECT 1;{LOOK}"),
     Case("down-incomplete", LITE, f"{UP}\nCREATE TABLE b (x);{BACK}{LOOK}", f"{UP}\nCREATE TABLE a (x);{BACK}{LOOK}"),
     Case("down-incomplete", LITE, f"{UP}\nALTER TABLE b ADD x;{BACK}{LOOK}", f"{UP}\nALTER TABLE a ADD x;{BACK}{LOOK}"),
@@ -301,7 +373,7 @@ def test_what_is_dangerous_is_told_and_its_safe_twin_is_not(told, case):
 
 
 def test_every_code_has_a_case_and_one_meaning():
-    assert {rule.code for rule in LINTS} == {case.code for case in CASES}
+    assert {rule.code for rule in LINTS} - {"let-through"} == {case.code for case in CASES}
     assert len(LINTS) == len(BY_CODE)
     assert all(rule.why.endswith(".") and rule.code == rule.code.lower() for rule in LINTS)
 
@@ -480,6 +552,55 @@ def test_a_comment_at_the_top_lets_through_what_is_told_of_the_file(told):
     head = "-- lint:ignore down-missing there is no way back\n-- lint:ignore verify-missing nothing to see\n"
 
     assert [] == told(f"{head}{UP}\nSELECT 1;")
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "risk", "line", "what"),
+    [
+        (
+            "table-dropped",
+            "SELECT 1;\n-- lint:ignore table-dropped unused\nDROP TABLE x;",
+            Risk.CAUTION,
+            4,
+            "table-dropped (dangerous): the table x is dropped, with its rows",
+        ),
+        (
+            "lock-taken",
+            "SET lock_timeout = '1s';\n\nALTER TABLE x ADD y int; -- lint:ignore lock-taken unused",
+            Risk.SAFE,
+            4,
+            "lock-taken (safe): takes ACCESS EXCLUSIVE on x: readers and writers wait",
+        ),
+    ],
+)
+def test_what_a_comment_lets_through_is_kept_for_the_reviewer(write, code, text, risk, line, what):
+    (finding,) = examined([write(text)], PG if code == "lock-taken" else LITE).let_through
+    said = f"let through here: {what} — reason: unused"
+    fix = f"agree with the reason, or remove lint:ignore {code}"
+
+    assert Finding("let-through", risk, said, Where("0002_it.sql", line), fix) == finding
+
+
+def test_what_squawk_says_too_is_told_once_for_each_statement(told):
+    def squawked(rule, *lines):
+        return [Finding(f"squawk:{rule}", Risk.CAUTION, "", Where("0002_it.sql", line), "") for line in lines]
+
+    text = "DROP TABLE a;\n\nDROP\nTABLE b;\n-- lint:ignore table-dropped unused\nDROP TABLE c;\nSELECT 1;"
+    others = squawked("ban-drop-table", 2, 5, 7, 8) + squawked("ban-it", 2)
+    found = [each for each in told(text, PG, others=others) if each.code.startswith("squawk:")]
+
+    assert [("squawk:ban-it", 2), ("squawk:ban-drop-table", 8)] == [(each.code, each.where.line) for each in found]
+
+
+def test_a_comment_for_what_squawk_says_too_is_in_its_place(told):
+    others = [Finding("squawk:ban-drop-table", Risk.CAUTION, "", Where("0002_it.sql", 2), "")]
+    text = "DROP TABLE a; -- lint:ignore squawk:ban-drop-table unused"
+
+    assert ["table-dropped", "no-lock-timeout"] == codes(told(text, PG, others=others))
+
+
+def test_what_squawk_says_too_are_codes_of_ours():
+    assert {code for codes in TWINS.values() for code in codes} <= BY_CODE.keys()
 
 
 def test_findings_of_squawk_join_and_are_let_through_like_ours(told):

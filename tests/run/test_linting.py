@@ -1,6 +1,7 @@
 """`runner lint` as people, hooks and machines use it."""
 
 import json
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_the_json_form_has_the_files_the_counts_and_every_finding(project, add):
     file = add(DROP.replace("-- migrate:down\nSELECT 1;\n", ""))
     found = json.loads(project.run("lint", "--json", file).stdout)
 
-    assert {"version", "engine", "files", "squawk", "counts", "findings"} == set(found)
+    assert {"version", "engine", "files", "squawk", "counts", "findings", "let_through"} == set(found)
     assert (1, "sqlite", [file]) == (found["version"], found["engine"], found["files"])
     assert {"blocked": 0, "dangerous": 2, "caution": 1, "safe": 0} == found["counts"]
     assert {"code", "risk", "what", "file", "line", "column", "fix"} == set(found["findings"][0])
@@ -90,16 +91,95 @@ def test_the_folder_of_another_engine_is_linted_on_order(project, add):
     assert 5 == project.run("lint", "--engine", "postgres", "--fail-on", "dangerous").exit_code
 
 
-def test_squawk_joins_in_where_it_is_installed(project, add):
-    file = add(INDEX, "sql/postgres/0001_more.sql")
+def test_what_is_let_through_is_counted_and_fails_no_hook(project, add):
+    file = add(
+        DROP.replace("DROP", "-- lint:ignore parent-dropped empty\n-- lint:ignore table-dropped unused\nDROP", 1)
+    )
+    result = project.run("lint", "--fail-on", "caution", file)
     found = json.loads(project.run("lint", "--json", file).stdout)
-    squawked = [each for each in found["findings"] if each["code"] == "squawk:require-concurrent-index-creation"]
+
+    assert (0, "1 migration for sqlite: nothing to tell, 2 let through\n") == (result.exit_code, result.stdout)
+    assert [] == found["findings"]
+    assert {("let-through", "caution", file, 4)} == {
+        tuple(each[key] for key in ("code", "risk", "file", "line")) for each in found["let_through"]
+    }
+
+
+def test_what_is_let_through_is_shown_to_a_reviewer(project, add):
+    shutil.copytree(project.folder, project.folder / "old")
+    file = add(f"-- lint:ignore table-dropped unused\n{DROP}")
+    result = project.run("diff", "old/config/rollout.yaml", "config/rollout.yaml", "--allow-outside")
+    said = "let through here: table-dropped (dangerous): the table sports is dropped, with its rows — reason: unused"
+
+    assert f"  ~ {said}\n      {file}:3  [let-through]" in result.stdout
+
+
+def test_a_function_in_dollars_is_no_reason_to_refuse_a_migration_of_postgres(project, add):
+    body = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN RETURN 1; END; $f$"
+    file = add(DROP.replace("DROP TABLE sports", body), "sql/postgres/0001_more.sql")
+
+    assert 0 == project.run("lint", "--engine", "postgres").exit_code
+    assert 0 == project.run("lint", file).exit_code
+    assert 3 == project.run("lint", "--engine", "sqlite", file).exit_code
+
+
+def test_a_folder_stands_for_its_migrations(project, add):
+    add(DROP)
+    add(INDEX, "sql/postgres/0001_more.sql")
+    found = json.loads(project.run("lint", "--json", "sql/sqlite", "sql/postgres").stdout)
+    nothing = project.run("lint", "sql")
+
+    assert 5 == len(found["files"])
+    assert {"table-dropped", "index-locks-writes"} <= {each["code"] for each in found["findings"]}
+    assert 3 == nothing.exit_code
+    assert "the folder sql holds no .sql file" in nothing.stdout
+
+
+def test_a_file_that_is_not_there_is_said_to_be_missing(project):
+    result = project.run("lint", "nosuch.sql")
+
+    assert 3 == result.exit_code
+    assert "nosuch.sql does not exist" in result.stdout
+
+
+def test_squawk_joins_in_where_it_is_installed(project, add):
+    text = INDEX.replace("-- migrate:down", "ALTER TABLE a ALTER x DROP NOT NULL;\n-- migrate:down")
+    file = add(text, "sql/postgres/0001_more.sql")
+    found = json.loads(project.run("lint", "--json", file).stdout)
+    told = {each["code"] for each in found["findings"]}
+    squawked = [each for each in found["findings"] if each["code"] == "squawk:ban-drop-not-null"]
 
     assert Path(sys.executable).with_name("squawk").exists()
-    assert [("caution", file, 3)] == [(each["risk"], each["file"], each["line"]) for each in squawked]
-    assert "squawk:require-lock-timeout" not in {
-        each["code"] for each in found["findings"]
-    }  # the option is known to it
+    assert [("caution", file, 4)] == [(each["risk"], each["file"], each["line"]) for each in squawked]
+    assert "squawk:require-lock-timeout" not in told  # the option is known to it
+    assert "squawk:require-concurrent-index-creation" not in told  # we say so ourselves
+    assert "index-locks-writes" in told
+
+
+def test_squawk_repeats_nothing(project, add):
+    statements = [
+        "DROP TABLE a",
+        "ALTER TABLE a\nDROP COLUMN x",
+        "TRUNCATE a CASCADE",
+        "ALTER TABLE a ALTER COLUMN x TYPE text",
+        "ALTER TABLE a RENAME TO b",
+        "ALTER TABLE a ADD COLUMN y text NOT NULL",
+        "ALTER TABLE a ADD CONSTRAINT c UNIQUE (x)",
+        "ALTER TABLE a ADD CONSTRAINT c FOREIGN KEY (x) REFERENCES b (id)",
+        "ALTER TABLE a ALTER x SET NOT NULL",
+        "ALTER TABLE a ADD PRIMARY KEY (id)",
+        "ALTER TABLE a ADD z uuid DEFAULT gen_random_uuid()",
+        "REINDEX TABLE a",
+        "CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON a (x)",
+        "DROP INDEX j",
+        "DROP SCHEMA s",
+    ]
+    file = add(DROP.replace("DROP TABLE sports", ";\n".join(statements)), "sql/postgres/0001_more.sql")
+    found = json.loads(project.run("lint", "--json", file).stdout)
+    squawked = {each["code"] for each in found["findings"] if each["code"].startswith("squawk:")}
+
+    assert None is found["squawk"]
+    assert {"squawk:require-statement-timeout"} == squawked
 
 
 @pytest.mark.parametrize("script", ["echo nonsense", "exit 3", "echo '[{}]'", "echo '[1]'"])

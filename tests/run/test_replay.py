@@ -5,6 +5,8 @@ import json
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from copy import deepcopy
 from functools import partial
@@ -14,14 +16,18 @@ import pytest
 from ground import FakeClock
 
 from runner.cli.door import make_prober
-from runner.config.load import load
+from runner.config.load import declaration, load
 from runner.config.model import Level
+from runner.decide.compare import compare
+from runner.engine.bygone import renamed_stages
 from runner.engine.levels import Levels
 from runner.engine.loop import Engine
 from runner.engine.replay import replayed
+from runner.engine.reviewing import review
 from runner.errors import Interrupted, Mismatch, StepFailed
 from runner.events import Teller
 from runner.report import replay as report
+from runner.report.markdown import markdown
 from runner.store.connect import open_backend
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +61,7 @@ class Past:
         for name in ("config", "sql"):
             shutil.copytree(ROOT / name, folder / name)
         self.database = folder / "rollout.db"
+        self.old = None
 
     def config(self, stages, thresholds, metrics=None, **more):
         return {
@@ -93,7 +100,7 @@ class Past:
         return Engine(rollout, backend, clock, Teller(clock.now, note), partial(make_prober, rollout, clock))
 
     def apply(self, config, faults="", target=None, stop_at=None, environ=None, **how):
-        rollout = self.load(config, faults, environ)
+        rollout = self.old = self.load(config, faults, environ)
         with closing(open_backend(rollout.environment.database, "sqlite", create=True)) as backend:
             try:
                 self.engine(rollout, backend, stop_at).apply(target, **how)
@@ -118,8 +125,10 @@ class Past:
         with closing(sqlite3.connect(self.database)) as connection, connection:
             return connection.execute(sql, values).fetchall()
 
-    def replay(self, config, runs=20, **how):
-        return replayed(self.load(config, **how), str(self.database), runs)
+    def replay(self, config, runs=20, old=None, **how):
+        """Compare *config* with the one that was applied last, unless *old* is another."""
+        old = self.load(old, **how) if old else self.old or self.load(config, **how)
+        return replayed(old, self.load(config, **how), str(self.database), runs)
 
     def one(self, config, **how):
         [run] = self.replay(config, **how)["runs"]
@@ -260,15 +269,35 @@ def test_a_run_that_was_killed_before_it_could_write_its_breach_ends_the_same(pa
 # thresholds that were loosened or tightened
 
 
-def test_a_looser_limit_lets_a_run_pass_where_it_was_rolled_back(past):
+def test_a_looser_limit_lets_a_run_go_on_where_it_was_rolled_back(past):
     config = past.config([stage("a")], {"backlog": {"max": 5}})
     past.script(a=[1, 7])
     past.apply(config)
 
     run = past.one(changed(config, backlog={"max": 7}))
 
-    assert ("would_pass", ("a", 2), ["a passes as far as it was recorded, 2 of 4 ticks"]) == ending(run)
+    assert ("would_go_on", ("a", 2), ["nothing breaches a as far as it was recorded, 2 of 4 ticks"]) == ending(run)
     assert "backlog is 7, at most 5 is wanted (last of 1 sample)" == run["recorded"]["because"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "outcome", "said"),
+    [
+        ([7], "would_go_on", "would not have been rolled back there; nothing is known after tick 1 of 4"),
+        ([1, 1, 1, 7], "would_pass", "would have passed at a tick 4; nothing is known of what comes after"),
+    ],
+)
+def test_no_more_is_claimed_than_was_recorded(past, numbers, outcome, said):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    past.script(a=numbers)
+    past.apply(config)
+
+    found = past.replay(changed(config, backlog={"max": 7}))
+
+    assert (outcome, 1) == (found["runs"][0]["outcome"], found[outcome])
+    [_, line, _] = report.text(found).splitlines()
+    assert f"{found['runs'][0]['run_id']}  rolled back at a tick {len(numbers)} then; {said}" == line.strip()
+    assert "nothing is known of what comes after" in report.summary(found) or outcome == "would_pass"
 
 
 def test_a_looser_limit_that_would_have_failed_too_says_so(past):
@@ -370,12 +399,15 @@ def test_what_is_told_is_what_really_running_the_other_config_comes_to(tmp_path)
             assert ("rolled_back", claim["stage"], claim["tick"]) == really, seed
         elif run["outcome"] == "same":
             assert (run["recorded"]["ending"], claim["stage"], claim["tick"]) == really, seed
-        elif run["outcome"] == "would_pass":
+        elif run["outcome"] == "would_go_on":
             assert really[0] == "completed" or really[1:] > (claim["stage"], claim["tick"]), seed
+        elif run["outcome"] == "would_pass":
+            assert really[0] == "completed" or really[1] > claim["stage"], seed
         then_same = then.one(configs[0])
-        assert "same" == then_same["outcome"], (seed, then_same)
+        assert ("same", []) == (then_same["outcome"], then_same["why"]), (seed, then_same)
     counts = {name: told.count(name) for name in sorted(set(told))}
-    assert {"cannot_be_told", "elsewhere", "same", "would_pass", "would_roll_back"} == set(counts), counts
+    expected = {"cannot_be_told", "elsewhere", "same", "would_go_on", "would_pass", "would_roll_back"}
+    assert expected == set(counts), counts
     assert counts["cannot_be_told"] < 20, counts
 
 
@@ -404,13 +436,13 @@ def set_stage(**keys):
             ["the stage c is new, and nothing was measured in it"],
         ),
         (
-            lambda config: config["stages"][1].update(name="c"),
+            lambda config: config["stages"].pop(),
             ["it ended in b, which is no longer declared"],
         ),
         (lambda config: config["stages"].reverse(), ["the stages are declared in another order now"]),
         (
             set_stage(duration="180s"),
-            ["a passes as far as it was recorded, 4 of 6 ticks"],
+            ["nothing breaches a as far as it was recorded, 4 of 6 ticks"],
         ),
         (set_stage(interval="60s"), ["a was measured every 30 s, and wants to be every 60 s"]),
         (
@@ -520,7 +552,7 @@ def test_a_variable_whose_value_is_not_stored_makes_a_run_tell_nothing(past):
     with closing(open_backend(f"sqlite:///{past.database}", "sqlite")) as backend:
         past.engine(load_with("5"), backend).apply()
 
-    [run] = replayed(load_with("5"), str(past.database))["runs"]
+    [run] = replayed(load_with("5"), load_with("6"), str(past.database))["runs"]
 
     why = "the config that it went by holds ${MOST}, and what that stood for is not recorded"
     assert ("cannot_be_told", None, [why]) == ending(run)
@@ -533,7 +565,7 @@ def test_a_run_that_was_gone_on_with_under_another_config_tells_nothing(past):
     other = changed(config, backlog={"max": 3})
     assert ("completed", "b", 4) == past.apply(other, accept_changes=True)
 
-    run = past.one(other)
+    run = past.one(other, old=config)
 
     why = "the numbers recorded in a do not lead to how it ended: under its own config it is rolled back at tick 3 of 4"
     assert ("cannot_be_told", None, [why]) == ending(run)
@@ -549,9 +581,9 @@ def test_samples_that_are_not_kept_any_more_tell_nothing(past, gone, tick):
     past.apply(config)
     past.rows(f"DELETE FROM runner_samples WHERE {gone}")
 
-    assert ("cannot_be_told", None, [f"the samples of a at tick {tick} are not kept any more"]) == ending(
-        past.one(config)
-    )
+    why = [f"the samples of a at tick {tick} are not kept any more"]
+    assert ("cannot_be_told", None, why) == ending(past.one(changed(config, backlog={"max": 4})))
+    assert ("same", None, why) == ending(past.one(config))
 
 
 @pytest.mark.parametrize("gone", ["1 = 1", "tick < 2", "metric = 'ms' AND tick = 1", "subject = 'stub' AND tick = 1"])
@@ -563,7 +595,7 @@ def test_answers_that_are_not_kept_any_more_tell_nothing(past, gone, statistic):
     assert "same" == past.one(config)["outcome"]
     past.rows(f"DELETE FROM runner_samples WHERE {gone}")
 
-    run = past.one(config)
+    run = past.one(changed(config, errors={"max": 4}))
 
     assert ("cannot_be_told", None) == (run["outcome"], run["replayed"])
     assert "not kept any more" in run["why"][0]
@@ -576,7 +608,7 @@ def test_answers_of_somebody_whom_nobody_asked_tell_nothing(past):
     past.rows("UPDATE runner_samples SET subject = 'fanduel' WHERE subject = 'stub' AND tick = 1")
 
     why = "a has samples that the config it went by last does not ask for"
-    assert ("cannot_be_told", None, [why]) == ending(past.one(config))
+    assert ("cannot_be_told", None, [why]) == ending(past.one(changed(config, errors={"max": 4})))
 
 
 def test_rows_that_waited_to_be_switched_on_are_not_guessed_at(past):
@@ -593,9 +625,10 @@ def test_answers_that_came_late_are_counted_where_they_came(project):
     project.edit("config/rollout.yaml", "max: 1000", "max: 3000")
     assert 0 == project.run("apply", "--target-stage", "dark_mode", **slow).exit_code
     path = project.folder / "config" / "rollout.yaml"
+    old = load(path, None, {})
 
     def outcome():
-        [run] = replayed(load(path, None, {}), str(project.database))["runs"]
+        [run] = replayed(old, load(path, None, {}), str(project.database))["runs"]
         return run["outcome"], run["why"]
 
     assert ("same", []) == outcome()
@@ -611,7 +644,9 @@ def test_runs_of_the_bundled_rollout_end_the_same_under_it(finished):
     project, _ = finished
     path = project.folder / "config" / "rollout.yaml"
 
-    [run] = replayed(load(path, None, {}), str(project.database))["runs"]
+    rollout = load(path, None, {})
+
+    [run] = replayed(rollout, rollout, str(project.database))["runs"]
 
     assert ("same", ("full_active", 20), []) == ending(run)
     assert ["passes"] * 4 == [passage["result"] for passage in run["stages"]]
@@ -628,25 +663,29 @@ def test_every_run_is_told_newest_first_and_counted(past):
 
     found = past.replay(new)
 
-    assert ["same", "same", "elsewhere", "would_pass", "same"] == [run["outcome"] for run in found["runs"]]
-    assert (5, 3, 1, 0, 1, 0) == tuple(
-        found[name] for name in ("total", "same", "would_pass", "would_roll_back", "elsewhere", "cannot_be_told")
+    assert ["same", "same", "elsewhere", "would_go_on", "same"] == [run["outcome"] for run in found["runs"]]
+    assert (5, 3, 0, 1, 0, 1, 0) == tuple(
+        found[name]
+        for name in ("total", "same", "would_pass", "would_go_on", "would_roll_back", "elsewhere", "cannot_be_told")
     )
+    assert "2 of 5 past runs would have ended otherwise" == report.brief(found)
     assert (
-        "of the last 5 runs, 1 that was rolled back would have passed there; 1 that was rolled back would have been at"
-        " another tick or stage; 3 would have ended the same"
+        "of the last 5 runs (3 more measured nothing), 1 that the old config rolls back would not have been there, and"
+        " nothing is known of what comes after; 1 that the old config rolls back would have been at another tick or"
+        " stage; 3 would have ended the same"
     ) == report.summary(found)
     ids = [run["run_id"] for run in found["runs"]]
+    no_more = "would not have been rolled back there; nothing is known after tick 2 of 4"
     assert [
         f"replay: {report.summary(found)}",
         f"  {ids[2]}  rolled back at b tick 2 then; would have been rolled back at b tick 1",
         "    then because backlog is 6, at most 5 is wanted (last of 1 sample)",
         "    now because backlog is 2, at most 1 is wanted (last of 1 sample)",
-        f"  {ids[3]}  rolled back at a tick 2 then; would have passed there",
+        f"  {ids[3]}  rolled back at a tick 2 then; {no_more}",
         "    then because backlog is 7, at most 5 is wanted (last of 1 sample)",
-        "    a passes as far as it was recorded, 2 of 4 ticks",
     ] == report.text(found).splitlines()
     assert ids[:2] == [run["run_id"] for run in past.replay(new, runs=2)["runs"]]
+    assert 1 == past.replay(new, runs=2)["measured_nothing"], "those that are as new"
     json.dumps(found)
 
 
@@ -666,6 +705,167 @@ def test_a_rollback_on_order_is_no_run_that_is_told_of(past):
     assert ("same", ("b", 4), []) == ending(past.one(config))
 
 
+# what the change causes, and what it does not
+
+
+@pytest.mark.parametrize("limit", [3, 5, 9])
+def test_two_configs_that_are_the_same_make_no_difference_whatever_a_run_went_by(past, limit):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    for numbers in ([1, 4, 1, 1], [1, 7], [1, 1, 1, 6]):
+        past.script(a=numbers, b=[1] * 4)
+        past.apply(config)
+        past.apply(config, target="disabled")
+    other = changed(config, backlog={"max": limit})
+
+    found = past.replay(other, old=other)
+
+    assert (3, 3) == (found["total"], found["same"])
+    assert "0 of 3 past runs would have ended otherwise" == report.brief(found)
+    assert ["rolled_back", "rolled_back", "completed"] == [run["recorded"]["ending"] for run in found["runs"]]
+    assert 1 == len(report.text(found).splitlines())
+    assert (limit == 9) == ("as far as is known" in report.summary(found))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "ended"),
+    [
+        (3, 2, ("same", ("rolled_back", 2), ("rolled_back", 2))),
+        (3, 6, ("would_pass", ("rolled_back", 2), ("completed", 4))),
+        (6, 3, ("would_roll_back", ("completed", 4), ("rolled_back", 2))),
+        (6, 9, ("same", ("completed", 4), ("completed", 4))),
+        (4, 3, ("elsewhere", ("rolled_back", 3), ("rolled_back", 2))),
+    ],
+)
+def test_a_run_of_a_third_config_is_judged_by_both(past, old, new, ended):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 4, 5, 1])
+    past.apply(config)
+
+    run = past.one(changed(config, backlog={"max": new}), old=changed(config, backlog={"max": old}))
+
+    both = [(run[side]["ending"], run[side]["tick"]) for side in ("by_old", "replayed")]
+    assert ended == (run["outcome"], *both)
+    assert "completed" == run["recorded"]["ending"]
+
+
+def test_what_the_old_config_comes_to_is_told_where_it_is_not_what_was_recorded(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 4, 5, 1])
+    past.apply(config)
+
+    found = past.replay(changed(config, backlog={"max": 3}), old=changed(config, backlog={"max": 4}))
+
+    assert (
+        f"  {found['runs'][0]['run_id']}  completed at a then; by the old config it would have been rolled back at a"
+        " tick 3; by the new one it would have been rolled back at a tick 2"
+    ) == report.text(found).splitlines()[1]
+
+
+def test_what_neither_config_can_tell_is_no_difference_where_nothing_on_the_way_changed(past):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    past.script(a=[1, 7])
+    past.apply(config)
+    old = {**changed(config, jobs={"max": 1}), "metrics": {**SQL, "jobs": {"kind": "sql", "query": "SELECT 1"}}}
+    new = edited(old, lambda each: each["stages"][1].update(thresholds={"backlog": {"max": 1}}))
+
+    assert "same" == past.one(new, old=old)["outcome"]
+    assert "cannot_be_told" == past.one(changed(old, backlog={"max": 8}), old=old)["outcome"]
+
+
+# stages that are called otherwise
+
+
+def rename(number, name):
+    return lambda config: config["stages"][number].update(name=name)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("was_renamed_before", [True, False])
+def test_a_stage_that_was_renamed_was_measured_under_its_old_name(past, number, was_renamed_before):
+    config = past.config([stage("a"), stage("b")], {"backlog": {"max": 5}})
+    past.script(a=[1, 1, 4, 1], b=[1, 1, 4, 1])
+    past.apply(config)
+    new = edited(config, rename(number, "c"))
+    old = edited(config, rename(number, "d")) if was_renamed_before else config
+
+    assert ("same", ("b", 4), []) == ending(past.one(new, old=old))
+
+    found = past.replay(
+        edited(new, lambda each: each["stages"][number].update(thresholds={"backlog": {"max": 3}})), old=old
+    )
+
+    name = "ab"[number]
+    assert ("would_roll_back", (name, 3), []) == ending(found["runs"][0])
+    assert f"would have been rolled back at {name} (now c) tick 3" in report.text(found)
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "b"), ("a", "c"), ("c", "b"), ("c", "d"), ("b", "a"), ("a", "b", "c"), ("c", "a", "b"), ("a",)]
+)
+def test_the_stages_that_the_diff_calls_renamed_are_those_of_the_replay(past, names):
+    old = past.load(past.config([stage("a"), stage("b", 5)], {"backlog": {"max": 5}}))
+    for ticks in (4, 6):
+        new = past.load(past.config([stage(name, ticks) for name in names], {"backlog": {"max": 5}}))
+        told = {
+            name: now
+            for change in compare(old, new)
+            if change.code == "stage-renamed"
+            for name, now in [(change.after, change.before)]
+        }
+        assert told == renamed_stages(old, new)
+
+
+# how the review shows it
+
+
+def test_a_review_that_finds_nothing_dangerous_says_at_once_what_the_replay_found(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 4, 1, 1])
+    past.apply(config)
+    path = past.folder / "config" / "rollout.yaml"
+    new = past.folder / "config" / "new.yaml"
+    path.write_text(json.dumps(config))
+    new.write_text(json.dumps(changed(config, backlog={"max": 3})))
+
+    def diff(*names, form="text"):
+        words = ["diff", *map(str, names), "--replay", str(past.database), "--format", form]
+        done = subprocess.run(
+            [sys.executable, "-m", "runner", *words], cwd=past.folder, capture_output=True, text=True, check=False
+        )
+        assert (0, "") == (done.returncode, done.stderr)
+        return done.stdout
+
+    brief = "1 of 1 past run would have ended otherwise"
+    lines = diff(path, new).splitlines()
+    assert f"{path} -> {new}: 1 safe; replay: {brief}" == lines[0]
+    page = diff(path, new, form="markdown")
+    places = [page.index(each) for each in (f"Replay: **{brief}**", "Would past runs", "### The changes", "| change |")]
+    assert places == sorted(places)
+    same = diff(path, path).splitlines()
+    assert (
+        f"{path} -> {path}: no change: both declare the same; replay: 0 of 1 past run would have ended otherwise"
+    ) == same[0]
+
+
+def test_very_many_past_runs_leave_room_for_the_changes(past):
+    config = past.config([stage("a")], {"backlog": {"max": 5}})
+    past.script(a=[1, 4, 1, 1])
+    past.apply(config)
+    path = past.folder / "config" / "rollout.yaml"
+    old = declaration(path)
+    past.load(changed(config, backlog={"max": 3}))
+    new = declaration(path)
+    found = review(old, new, ("old", "new"))
+    replay = replayed(old.rollout, new.rollout, str(past.database))
+    found["replay"] = {**replay, "runs": replay["runs"] * 1000}
+
+    page = markdown(found)
+
+    assert 10_000 < page.index("| change |") < 20_000
+    assert "past runs (" in page.splitlines()[-1]
+    assert "backlog" in page.partition("| change |")[2]
+
+
 # the database
 
 
@@ -680,8 +880,8 @@ def test_the_database_is_only_read_and_no_file_is_made(past):
 
     before = there()
 
-    replayed(new, str(past.database))
-    replayed(new, f"sqlite:///{past.database}")
+    replayed(new, new, str(past.database))
+    replayed(new, new, f"sqlite:///{past.database}")
 
     assert before == there()
 
@@ -705,7 +905,7 @@ def test_where_there_is_no_ledger_that_is_said(past, make, error, what):
     files = sorted(past.folder.iterdir())
 
     with pytest.raises(error) as caught:
-        replayed(rollout, str(past.database))
+        replayed(rollout, rollout, str(past.database))
 
     assert what.format(path=past.database) == caught.value.problems[0].what
     assert files == sorted(past.folder.iterdir())
@@ -727,7 +927,7 @@ def test_a_url_that_names_no_database_is_refused(past):
     rollout = past.load(past.config([stage("a")], {"backlog": {"max": 5}}))
 
     with pytest.raises(StepFailed, match="has the scheme mysql"):
-        replayed(rollout, "mysql://root:secret@host/x")
+        replayed(rollout, rollout, "mysql://root:secret@host/x")
 
 
 def test_a_ledger_that_no_run_measured_anything_for_has_nothing_to_tell(past):
@@ -809,8 +1009,11 @@ def test_a_ledger_that_no_runner_wrote_tells_nothing_and_breaks_nothing(past, sq
     with closing(sqlite3.connect(past.database)) as connection, connection:
         connection.execute(sql)
 
-    found = past.replay(config)
+    found = past.replay(changed(config, backlog={"max": 4}))
+    unchanged = past.replay(config)
 
     assert ["cannot_be_told"] == [run["outcome"] for run in found["runs"]] or sql.endswith("x'00', config_digest = 'x'")
-    json.dumps(found)
-    report.text(found)
+    assert all(run["outcome"] == "same" for run in unchanged["runs"])
+    for each in (found, unchanged):
+        json.dumps(each)
+        report.text(each)

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from runner.config.model import Kind
 from runner.decide.compare.change import Change, Who, apart, count, paired, short, span, turned
 
 if TYPE_CHECKING:
@@ -119,13 +120,43 @@ def _lives(changed: list[tuple[CacheEntry, CacheEntry]], new: Rollout) -> Iterat
 
 
 def _lookups(old: Rollout, new: Rollout) -> Iterator[Change]:
-    before, after = Counter(old.lookups), Counter(new.lookups)
-    if before == after:
+    """Yield whether the hit rate is measured by other look-ups, and what the declared entries alone make of it."""
+    is_same = Counter(old.lookups) == Counter(new.lookups)
+    before, after = _hits(old), _hits(new)
+    if is_same and before == after:
         return
-    said = f"the hit rate is measured by other look-ups: {_hits(old)} -> {_hits(new)} meet an entry that is declared"
-    yield Change("lookups-changed", "caches.lookups", said, None, "", _hits(old), _hits(new), ("caches", "lookups"))
+    was, now = (f"{hits} of {size}" for hits, size in (before, after))
+    said = f"{was} -> {now} look-ups meet an entry that is declared"
+    code = turned(
+        "entries-hit-more" if is_same else "lookups-hit-more", "lookups-hit-fewer", *map(_share, (before, after))
+    )
+    said += f": {_wanted(_share(after) * 100, new)}" if code else ""
+    said = said if is_same else f"the hit rate is measured by other look-ups: {said}"
+    yield Change(code or "lookups-changed", "caches.lookups", said, None, "", was, now, ("caches", "lookups"))
 
 
-def _hits(rollout: Rollout) -> str:
+def _hits(rollout: Rollout) -> tuple[int, int]:
+    """Return how many of the look-ups meet an entry that is declared, and how many there are."""
     keys = {entry.key for entry in rollout.caches}
-    return f"{sum(key in keys for key in rollout.lookups)} of {len(rollout.lookups)}"
+    return sum(key in keys for key in rollout.lookups), len(rollout.lookups)
+
+
+def _share(hits: tuple[int, int]) -> float:
+    return hits[0] / hits[1] if hits[1] else 0
+
+
+def _wanted(rate_pct: float, rollout: Rollout) -> str:
+    """Say what the hit rate is, and what the strictest gate on it makes of that; the first of equally strict ones."""
+    rated = {metric.name for metric in rollout.metrics if metric.kind is Kind.LOOKUP}
+    gates = [
+        (threshold.min, stage.name)
+        for stage in rollout.stages
+        for threshold in stage.thresholds
+        if threshold.metric in rated and threshold.min is not None
+    ]
+    said = f"{rate_pct:.3g} %"
+    if not gates:
+        return said
+    least, name = max(gates, key=lambda gate: gate[0])
+    verdict = ": it will breach" if rate_pct < least else ""
+    return f"{said}, and {name} wants at least {least:g}{verdict}"

@@ -53,7 +53,8 @@ def chosen(both: Both, sides: Sides) -> Iterator[Change]:
     """
     old, new = sides.old, sides.new
     live = sides.was_live[both.old.name], sides.is_live[both.new.name]
-    is_told = False
+    told = ""
+    unasked = _unasked_rows(both, sides)
     for field, code, verb in (("activate", "activates", "switches on"), ("probe", "measures", "asks")):
         was, now = _plainly(getattr(both.old, field)), _plainly(getattr(both.new, field))
         before, after = selected(old, was), selected(new, now)
@@ -66,29 +67,44 @@ def chosen(both: Both, sides: Sides) -> Iterator[Change]:
         if more or fewer:
             which = "others" if more and fewer else "more" if more else "fewer"
             said = f" {verb} {len(before)} -> {count(len(after), 'row')}: {_rows(more, fewer, sides)}"
+            if field == "probe":
+                told = which
+                said += _unmeasured(unasked[1]) if which == "fewer" else ""
             yield both.change(f"{code}-{which}", field, said, len(before), len(after))
-            is_told = is_told or field == "probe"
         elif was != now:
             texts = _described(was), _described(now)
             said = f" {verb} {texts[1]} instead of {texts[0]}: the same {count(len(after), 'row')} as of now"
             yield both.change("chosen-otherwise", field, said, *texts)
-    if not is_told:
-        yield from _unasked(both, sides)
+    yield from _unasked(both, sides, unasked, told)
     before_text, after_text = _renewed(both.old.refresh), _renewed(both.new.refresh)
     if before_text != after_text:
         said = f" renews {after_text} instead of {before_text}"
         yield both.change("refresh-changed", "refresh", said, before_text, after_text)
 
 
-def _unasked(both: Both, sides: Sides) -> Iterator[Change]:
-    """Yield which rows are on in an active stage that does not ask them, where that is not told of its choice."""
-    was = sides.was_live[both.old.name] - selected(sides.old, both.old.probe) if both.old.mode is Mode.ACTIVE else set()
-    now = sides.is_live[both.new.name] - selected(sides.new, both.new.probe) if both.new.mode is Mode.ACTIVE else set()
-    for code, rows, rollout, said in (
-        ("live-unasked", now - was, sides.new, "does not ask {} that {} live in it"),
-        ("live-asked", was - now, sides.old, "leaves out no longer {} that {} live in it"),
+def _unasked_rows(both: Both, sides: Sides) -> tuple[set[Key], set[Key]]:
+    """Return which rows are on in the stage, where it is active, and not asked by it: as it was and is."""
+    was, now = (
+        on[stage.name] - selected(rollout, stage.probe) if stage.mode is Mode.ACTIVE else set()
+        for stage, rollout, on in ((both.old, sides.old, sides.was_live), (both.new, sides.new, sides.is_live))
+    )
+    return was, now
+
+
+def _unmeasured(rows: set[Key]) -> str:
+    if not rows:
+        return ""
+    return f"; {count(len(rows), 'row')} {'is' if len(rows) == 1 else 'are'} live in it unmeasured"
+
+
+def _unasked(both: Both, sides: Sides, unasked: tuple[set[Key], set[Key]], told: str) -> Iterator[Change]:
+    """Yield which rows are on in an active stage that does not ask them, where what it asks has not told so."""
+    was, now = unasked
+    for code, rows, rollout, said, told_as in (
+        ("live-unasked", now - was, sides.new, "does not ask {} that {} live in it", "fewer"),
+        ("live-asked", was - now, sides.old, "leaves out no longer {} that {} live in it", "more"),
     ):
-        if rows:
+        if rows and told != told_as:
             which = said.format(count(len(rows), "row"), "is" if len(rows) == 1 else "are")
             words = f" {which}: {listed([*owners(rows, rollout)])}"
             yield both.change(code, "probe", words, len(was), len(now))

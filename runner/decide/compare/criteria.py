@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from runner.config.model import Criterion, Expectation, Rollout
     from runner.decide.compare.change import Place
 
+    _Values = dict[tuple[str, str], set[Any]]
+
 AT_LEAST, AT_MOST = frozenset({">", ">="}), frozenset({"<", "<="})
 SUBJECT = {"subject": "kind", "table": "table", "column": "column", "query": "query", "classes": "class"}
 """The fields that make it look at something else, and what the config calls them."""
@@ -53,9 +55,11 @@ def criteria(old: Rollout, new: Rollout) -> Iterator[Change]:
         who = Who("criterion", (names[0],))
         yield Change("criterion-renamed", "exit_criteria", "", who, tail, *names, place)
     declared = [side.declared["rollout"].get("exit_criteria", {}) for side in (old, new)]
+    sides = _values(old), _values(new)
     for was, now in (*found.both, *found.renamed):
         urls = [side[each.category][each.name].get("url") for side, each in zip(declared, (was, now), strict=True)]
         yield from _changed(was, now, urls)
+        yield from _declared(was, now, sides)
 
 
 def _described(criterion: Criterion) -> str:
@@ -106,13 +110,39 @@ def _changed(was: Criterion, now: Criterion, urls: list[str | None]) -> Iterator
     if not same_sql(was.where or "", now.where or ""):
         texts = was.where or "every row", now.where or "every row"
         shown = apart(*texts)
-        yield _change("criterion-changed", now, f" looks at other rows: {shown[0]} -> {shown[1]}", *texts, "where")
+        yield _change("criterion-rows-changed", now, f" looks at other rows: {shown[0]} -> {shown[1]}", *texts, "where")
     if was.url != now.url or urls[0] != urls[1]:
         texts = urls[0] or "the stand-in", urls[1] or "the stand-in"
         yield _change("criterion-changed", now, f" asks another address: {addresses(*texts)}", *texts, "url")
     if patient := turned("timeout-raised", "timeout-lowered", was.timeout_s, now.timeout_s):
         values = span(was.timeout_s), span(now.timeout_s)
         yield _change(patient, now, f" is waited for {values[1]} instead of {values[0]}", *values, "timeout")
+
+
+def _values(rollout: Rollout) -> _Values:
+    """Return the values that the seed writes, of the columns whose values are declared."""
+    keys = [target.key for target in rollout.targets]
+    return {
+        ("portfolio_rationales", "rationale_type"): {entry.rationale_type for entry in rollout.caches},
+        ("provider_states", "provider_name"): {provider for provider, _ in keys},
+        ("provider_states", "sport"): {sport for _, sport in keys},
+    }
+
+
+def _declared(was: Criterion, now: Criterion, sides: tuple[_Values, _Values]) -> Iterator[Change]:
+    """Yield which of the values that *was* and *now* want are declared on one side only."""
+    column = (now.table, now.column)
+    if now.subject is not Subject.COVERAGE or column != (was.table, was.column) or column not in sides[0]:
+        return
+    wanted = set(was.values) & set(now.values)
+    missing = [wanted - side[column] for side in sides]
+    for code, values, tail in (
+        ("wanted-undeclared", missing[1] - missing[0], "which nothing declares any more"),
+        ("wanted-declared", missing[0] - missing[1], "which is declared now"),
+    ):
+        if values:
+            said = f" wants {listed([*map(str, _sorted(values))])}, {tail}"
+            yield _change(code, now, said, _sorted(missing[0]), _sorted(missing[1]), "values")
 
 
 def _expects(was: Expectation, now: Expectation) -> str:

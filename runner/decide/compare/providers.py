@@ -31,6 +31,8 @@ MUCH = 5
 """Polled so many times as often is dangerous."""
 ACTIVE = "ACTIVE"
 NOBODY = "the stand-in"
+PLAIN = "http://"
+OURSELVES = frozenset({"localhost", "127.0.0.1", "[::1]", "[", ""})
 
 
 class _Both(NamedTuple):
@@ -60,19 +62,53 @@ def providers(old: Rollout, new: Rollout) -> Iterator[Change]:
     for provider in found.gone:
         said = f" is gone; its {count(len(provider.sports), 'row')} stay as they are where they were written"
         yield _whole("provider-removed", provider, said, _plain(provider), None, ("providers",))
+    fastest_s = min((provider.poll_interval_s for provider in old.providers), default=0)
+    shown = [{each["name"]: each for each in side.declared["providers"]["providers"]} for side in (old, new)]
     for provider in found.come:
+        faults = [*_faults(provider, shown[1][provider.name].get("endpoint", ""), fastest_s)]
+        code = "provider-added-at-risk" if faults else "provider-added"
         on = "enabled" if provider.enabled else "not enabled"
         said = f" is new: {count(len(provider.sports), 'row')}, {on}, priority {provider.priority}"
-        yield _whole("provider-added", provider, said, None, _plain(provider), where[provider.name])
+        said = "; ".join([said, *faults])
+        yield _whole(code, provider, said, None, _plain(provider), where[provider.name])
     for was, now in found.renamed:
         who, tail = Who("provider", (was.name,)), f" is called {short(now.name)} now"
         yield Change("provider-renamed", "providers", "", who, tail, was.name, now.name, (*where[now.name], "name"))
-    shown = [{each["name"]: each for each in side.declared["providers"]["providers"]} for side in (old, new)]
     for was, now in (*found.both, *found.renamed):
         pair = (shown[0][was.name], shown[1][now.name])
         if was != now or pair[0] != pair[1]:
             yield from _changed(_Both(was, now, where[now.name], len(new.providers), pair))
+    yield from _secrets(old, new, {was.name: now.name for was, now in found.renamed}, where)
     yield from _sports(old, new)
+
+
+def _secrets(old: Rollout, new: Rollout, renamed: dict[str, str], where: dict[str, Place]) -> Iterator[Change]:
+    """Yield where a credential came to stand in the file, or does no longer."""
+    before = {(renamed.get(name, name), key) for name, key in old.written_out}
+    for code, places_of, said in (
+        ("secret-written-out", new.written_out - before, "a credential written out in {}; make it a variable"),
+        ("secret-taken-out", before - new.written_out, "no credential written out in {} any more; history keeps it"),
+    ):
+        for name, key in sorted(places_of):
+            is_new = code == "secret-written-out"
+            path = ("endpoint",) if key == "endpoint" else ("headers", key)
+            place: Place = (*where[name], *path) if name in where else ("providers",)
+            words = f" has {said.format('its address' if key == 'endpoint' else f'the header {short(key)}')}"
+            who = Who("provider", (name,))
+            yield Change(code, f"providers.{name}.{path[0]}", "", who, words, not is_new, is_new, place)
+
+
+def _faults(provider: Provider, endpoint: str, fastest_s: float) -> Iterator[str]:
+    """Yield what a new provider does that would be told as dangerous of one that there was."""
+    if provider.status == ACTIVE:
+        yield "its rows begin as ACTIVE"
+    if provider.follow_redirects is Redirects.ANY:
+        yield "it may redirect to any host"
+    if provider.poll_interval_s * MUCH <= fastest_s:
+        often = span(provider.poll_interval_s), span(fastest_s)
+        yield f"it is polled every {often[0]}, and none was more often than every {often[1]}"
+    if endpoint.startswith(PLAIN) and endpoint.removeprefix(PLAIN).partition("/")[0].partition(":")[0] not in OURSELVES:
+        yield f"it is asked in plain text, which anybody on the way can read and change: {short(endpoint)}"
 
 
 def _sports(old: Rollout, new: Rollout) -> Iterator[Change]:

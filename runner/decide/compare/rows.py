@@ -40,6 +40,11 @@ def live(rollout: Rollout) -> dict[str, set[Key]]:
     return found
 
 
+def ends_on(rollout: Rollout) -> set[Key]:
+    """Return the rows that are on at the end, in case all goes well."""
+    return [begins_on(rollout), *live(rollout).values()][-1]
+
+
 def owners(rows: set[Key], rollout: Rollout) -> Iterator[str]:
     """Yield the providers of *rows*, with their sports where it is not all of them."""
     found: dict[str, list[str]] = {}

@@ -75,23 +75,19 @@ def _probing(old: Rollout, new: Rollout) -> Iterator[Change]:
         values = span(was.timeout_s), span(now.timeout_s)
         said = f"every provider is waited for {values[1]} at the most instead of {values[0]}"
         yield _change(patient, ("probe", "timeout"), said, *values)
-    for key, before, after in (
-        ("concurrency", was.concurrency, now.concurrency),
-        ("record_live_columns", was.record, now.record),
-    ):
-        if before != after:
-            yield _change(
-                "probing-changed", ("probe", key), f"probe.{key}: {_word(before)} -> {_word(after)}", before, after
-            )
+    if was.concurrency != now.concurrency:
+        said = f"up to {now.concurrency} instead of {was.concurrency} requests are under way at once"
+        yield _change("probing-changed", ("probe", "concurrency"), said, was.concurrency, now.concurrency)
+    if was.record is not now.record:
+        code, said = "live-columns-dropped", "active stages do not record any more how the providers do"
+        if now.record:
+            code, said = "live-columns-kept", "active stages record how the providers do"
+        yield _change(code, ("probe", "record_live_columns"), said, was.record, now.record)
     ordered = [sorted(map(_fault, side.faults)) for side in (old, new)]
     if ordered[0] != ordered[1]:
         texts = [", ".join(each) or "nothing" for each in ordered]
         said = f"the stand-in is told to misbehave otherwise: {' -> '.join(apart(*texts))}"
         yield _change("faults-changed", ("stand_in", "faults"), said, *texts)
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _fault(fault: Fault) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.config.model import Mode
-from runner.decide.compare.change import Change, Who, count, paired, places, short, span, turned
+from runner.decide.compare.change import Change, Who, count, listed, paired, places, short, span, turned
 from runner.decide.compare.chosen import Both, Sides, chosen
-from runner.decide.compare.rows import keys, live
-from runner.decide.compare.thresholds import metrics, thresholds
+from runner.decide.compare.rows import keys, live, selected
+from runner.decide.compare.thresholds import beyond, metrics, thresholds
 from runner.decide.compare.together import altogether
 
 if TYPE_CHECKING:
@@ -38,8 +38,12 @@ def stages(old: Rollout, new: Rollout) -> Iterator[Change]:
     for stage in found.gone:
         said = f" is gone: it was {_described(stage)}"
         yield _whole("stage-removed", stage, said, _plain(stage), None, ("rollout", "stages"))
+    others = [now for _, now in (*found.both, *found.renamed)]
     for stage in found.come:
-        yield _whole("stage-added", stage, f" is new: {_described(stage)}", None, _plain(stage), where[stage.name])
+        faults = [*_faults(stage, others, new)]
+        code = "stage-added-at-risk" if faults else "stage-added"
+        said = "; ".join([f" is new: {_described(stage)}", *faults])
+        yield _whole(code, stage, said, None, _plain(stage), where[stage.name])
     for was, now in found.renamed:
         who = Who("stage", (was.name,))
         tail = f" is called {short(now.name)} now"
@@ -64,6 +68,15 @@ def _whole(code: str, stage: Stage, said: str, before: Any, after: Any, place: P
 
 def _described(stage: Stage) -> str:
     return f"{stage.mode}, {span(stage.duration_s)}, measured every {span(stage.interval_s)}"
+
+
+def _faults(stage: Stage, others: list[Stage], new: Rollout) -> Iterator[str]:
+    """Yield what a new stage does that would be told as dangerous of one that there was."""
+    if loose := [*beyond(stage, others)]:
+        yield f"it lets through {listed(loose)}"
+    rows = selected(new, stage.activate) - selected(new, stage.probe)
+    if rows and stage.mode is Mode.ACTIVE:
+        yield f"it does not ask {count(len(rows), 'row')} of those that it switches on"
 
 
 def _plain(stage: Stage) -> dict[str, Any]:

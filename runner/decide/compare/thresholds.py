@@ -9,7 +9,7 @@ from runner.config.model import Policy, Statistic
 from runner.decide.compare.change import Change, Who, apart, number, paired, places, same_sql, span, turned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runner.config.model import Metric, Rollout, Stage, Threshold
     from runner.decide.compare.change import Place
@@ -67,6 +67,21 @@ def thresholds(stages: list[tuple[Stage, Stage]], new: Rollout) -> Iterator[Chan
             else:
                 said = f"gate added: {metric} {_described(threshold)}"
                 yield gate.change("gate-added", "", said, None, _described(threshold))
+
+
+def beyond(stage: Stage, others: Sequence[Stage]) -> Iterator[str]:
+    """Yield the limits of *stage* that let through more than those of every one of *others*, in words."""
+    own = {threshold.metric: threshold for threshold in stage.thresholds}
+    theirs = [{threshold.metric: threshold for threshold in other.thresholds} for other in others]
+    for metric in theirs[0] if theirs else ():
+        for field, looser in (("min", DOWN), ("max", UP)):
+            limits: list[Any] = [getattr(each.get(metric), field, None) for each in theirs]
+            if None in limits:
+                continue
+            loosest = max(limits, key=lambda limit: limit * looser)
+            limit: Any = getattr(own.get(metric), field, None)
+            if limit is None or limit * looser > loosest * looser:
+                yield f"{metric} {field} {number(limit)} (other stages {number(loosest)})"
 
 
 def _place(rollout: Rollout, stage: Stage, metric: str) -> Place:

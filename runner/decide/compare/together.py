@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.config.model import Mode
 from runner.decide.compare.change import Change, count, listed
-from runner.decide.compare.rows import begins_on, owners
+from runner.decide.compare.rows import begins_on, ends_on, keys, owners
+from runner.decide.compare.thresholds import beyond
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,17 +53,35 @@ def _of_all(code: str, field: str, said: str, before: Any, after: Any) -> Change
 
 def _steps(old: Rollout, new: Rollout) -> Iterator[Change]:
     before, after = _active(old), _active(new)
-    if len(before) > 1 and len(after) == 1:
+    rows = keys(old) & keys(new)
+    never, at_last = (ends_on(old) - ends_on(new)) & rows, (ends_on(new) - ends_on(old)) & rows
+    for code, changed, said in (
+        ("never-switched-on", never, "never switched on any more"),
+        ("switched-on-at-last", at_last, "switched on at the end that never were"),
+    ):
+        if changed:
+            said_of_all = f"{count(len(changed), 'row')} {'is' if len(changed) == 1 else 'are'} {said}"
+            words = f"{said_of_all}: {listed([*owners(changed, new)])}"
+            yield _of_all(code, "end", words, len(ends_on(old)), len(ends_on(new)))
+    if len(before) > 1 and len(after) == 1 and not never:
         said = f"{after[0].name} switches on at once what {count(len(before), 'stage')} switched on in turn"
         yield _of_all("step-between-lost", "steps", said, len(before), 1)
-    if len(before) == 1 and len(after) > 1:
+    if len(before) == 1 and len(after) > 1 and not at_last:
         said = f"{count(len(after), 'stage')} switch on in turn what {before[0].name} switched on at once"
         yield _of_all("step-between-gained", "steps", said, 1, len(after))
     was, now = (max(_exposures(side), default=(0, "")) for side in (old, new))
     if was[0] != now[0] and before and after:
-        code = "exposure-raised" if now[0] > was[0] else "exposure-lowered"
+        is_comfort = not never and len(after) >= len(before) and not _loosely_added(old, new)
+        code = "exposure-raised" if now[0] > was[0] else "exposure-lowered" if is_comfort else "exposure-shifted"
         said = f"exposure: {was[0]} -> {count(now[0], 'row')} go live in one step, in {now[1]}"
         yield _of_all(code, "exposure", said, was[0], now[0])
+
+
+def _loosely_added(old: Rollout, new: Rollout) -> bool:
+    """Say whether one of the active stages has a name that is new, and lets more through than the old ones."""
+    known = {stage.name for stage in old.stages}
+    others = [stage for stage in new.stages if stage.name in known]
+    return any(stage.name not in known and [*beyond(stage, others)] for stage in _active(new))
 
 
 def _active(rollout: Rollout) -> list[Stage]:

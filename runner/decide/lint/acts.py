@@ -38,6 +38,8 @@ class Kind(Enum):
     VACUUM = auto()
     PRAGMA = auto()
     SET = auto()
+    GRANT = auto()
+    TRIGGERED = auto()
     READ = auto()
 
 

@@ -59,6 +59,20 @@ def _phrase(pattern: str, kind: Kind, *flags: str, what: str = "") -> Phrase:
     return Phrase(re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE | re.DOTALL), acts)
 
 
+_EVERYBODY = re.compile(r'(?:(?<= TO )|, ?)(?:GROUP )?"?PUBLIC"?(?:$|[ ,])', re.IGNORECASE)
+
+
+def _granted(found: re.Match[str]) -> Iterator[Act]:
+    """Yield what a GRANT gives to everybody; PUBLIC is a role like any other in the list after the last TO."""
+    said = " ".join(found[0].split())
+    last = next(reversed([*re.finditer(" TO ", said, re.IGNORECASE)]), None)
+    if last is None or not _EVERYBODY.search(said, last.end()):
+        yield Act(Kind.READ)
+    else:
+        *_, rights = re.split(r"\bGRANT ", said[: last.start()], maxsplit=1, flags=re.IGNORECASE)
+        yield Act(Kind.GRANT, name=rights)
+
+
 _INSERT = _phrase(
     rf"(?:INSERT(?: OR (?:(?P<replace>REPLACE)|(?P<rollback>ROLLBACK)|\w+))?|(?P<replacing>REPLACE)) INTO"
     rf" (?P<table>{NAME})(?:\s+AS {IDENTIFIER})?\s*(?:\([^()]*\)\s*)?(?:OVERRIDING \w+ VALUE )?VALUES\b.*",
@@ -88,6 +102,7 @@ POSTGRES = (
     _phrase(rf"ALTER TYPE (?P<name>{NAME}) RENAME (?:VALUE|ATTRIBUTE) .* TO .*", Kind.RENAME, what="value of the type"),
     _phrase(rf"ALTER SCHEMA (?P<name>{NAME}) RENAME TO (?P<to>{NAME})", Kind.RENAME, what="schema"),
     _phrase(rf"ALTER (?P<what>TYPE|VIEW|SEQUENCE) (?P<name>{NAME}) RENAME TO (?P<to>{NAME})", Kind.RENAME),
+    Phrase(re.compile(r"(?:GRANT|ALTER\s+DEFAULT\s+PRIVILEGES)\b.*", re.IGNORECASE | re.DOTALL), _granted),
     _phrase(r"ALTER (?:SEQUENCE|FUNCTION|EXTENSION|ROLE|POLICY|DEFAULT|INDEX|VIEW)\b.*", Kind.READ),
     _phrase(
         rf"VACUUM (?:FULL|\((?=[^)]*\bFULL\b)[^()]*\))(?: VERBOSE)?(?: (?P<table>{NAME}))?", Kind.REWRITE, "vacuum"
@@ -131,7 +146,11 @@ POSTGRES_ALTER = (
     _phrase(rf"{_COLUMN} SET (?:STATISTICS .*|\(.*\))", Kind.ALTER_TABLE, what=SHARE_UPDATE),
     _phrase(r"(?:CLUSTER ON .*|SET WITHOUT CLUSTER|ATTACH PARTITION .*)", Kind.ALTER_TABLE, what=SHARE_UPDATE),
     _phrase(r"DETACH PARTITION .* (?:CONCURRENTLY|FINALIZE)", Kind.ALTER_TABLE, "concurrently", what=SHARE_UPDATE),
-    _phrase(r"(?:ENABLE|DISABLE) (?:(?:REPLICA|ALWAYS) )?TRIGGER .*", Kind.ALTER_TABLE, what=SHARE_ROW),
+    _phrase(r"(?P<disabled>DISABLE) TRIGGER (?P<name>.*)", Kind.ALTER_TABLE, what=SHARE_ROW),
+    _phrase(r"ENABLE (?:(?:REPLICA|ALWAYS) )?TRIGGER .*", Kind.ALTER_TABLE, what=SHARE_ROW),
+    _phrase(
+        r"(?:ENABLE|DISABLE|FORCE|NO FORCE) (?P<row_security>ROW LEVEL SECURITY)", Kind.ALTER_TABLE, what=EXCLUSIVE
+    ),
     _phrase(
         rf"(?:RENAME CONSTRAINT|ALTER CONSTRAINT|DETACH PARTITION|OWNER TO|ENABLE|DISABLE|FORCE|NO FORCE|INHERIT"
         rf"|NO INHERIT|REPLICA IDENTITY|OF|NOT OF"

@@ -94,6 +94,32 @@ def _delete(act: Act, site: Site) -> Iterator[Told]:
         yield Told("unbounded-delete", f"every row of {act.table} is deleted", IN_PARTS)
 
 
+def _triggered(act: Act, _: Site) -> Iterator[Told]:
+    """Tell what a trigger will do; it runs later, when a table that is new now has rows."""
+    if act.has("unbounded"):
+        code = "unbounded-delete" if act.what == "deleted" else "unbounded-update"
+        yield Told(code, f"every row of {act.table} is {act.what} whenever the trigger {act.name} runs", IN_PARTS)
+
+
+NAMED = {Kind.CREATE, Kind.DROP, Kind.RENAME}
+"""What is done to things that are called by `name`, as a view is."""
+OURS = ("runner_", "sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema")
+
+
+def ledger(act: Act) -> Iterator[Told]:
+    """Tell that *act* changes tables of the runner, or the database's table of its own schema."""
+    if act.kind is Kind.READ:
+        return
+    names = {act.table, *(each.table for each in act.references)}
+    names |= {act.to} if act.kind is Kind.RENAME_TABLE else set()
+    names |= {act.name} if act.kind in NAMED else set()
+    for name in sorted(each for each in names if each.rpartition(".")[2].startswith(OURS)):
+        fix = "leave it alone; what the runner keeps, its commands change"
+        yield Told("ledger-touched", f"{name} is not a migration's to change", fix)
+    if act.kind is Kind.PRAGMA and act.name == "writable_schema" and act.what:
+        yield Told("ledger-touched", "PRAGMA writable_schema opens the schema's own table to writes", "remove it")
+
+
 def _truncate(act: Act, site: Site) -> Iterator[Told]:
     if act.has("cascade"):
         yield _cascades(f"the rows of {act.table}")
@@ -152,6 +178,7 @@ COMMON: dict[Kind, Judge] = {
     Kind.INSERT: _conflict,
     Kind.UPDATE: _update,
     Kind.DELETE: _delete,
+    Kind.TRIGGERED: _triggered,
     Kind.TRUNCATE: _truncate,
     Kind.ADD_COLUMN: _add_column,
     Kind.CREATE_INDEX: _unique,

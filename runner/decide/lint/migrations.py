@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.decide.lint.acts import NotUnderstood
-from runner.decide.lint.common import COMMON
+from runner.decide.lint.common import COMMON, ledger
 from runner.decide.lint.holding import Holding
-from runner.decide.lint.ignores import heard
+from runner.decide.lint.ignores import Heard, heard
 from runner.decide.lint.known import Known
 from runner.decide.lint.postgres import POSTGRES
 from runner.decide.lint.reading import read
@@ -38,8 +38,13 @@ SHOWN = 60
 
 
 def lint(migrations: Iterable[Migration], engine: str, others: Sequence[Finding] | None = None) -> list[Finding]:
+    """Return what is dangerous about *migrations*, and no comment in them lets through; see `examined`."""
+    return examined(migrations, engine, others).left
+
+
+def examined(migrations: Iterable[Migration], engine: str, others: Sequence[Finding] | None = None) -> Heard:
     """
-    Return what is dangerous about *migrations*, in their order, on *engine* (a key of ENGINES).
+    Return what is dangerous about *migrations* on *engine* (a key of ENGINES), in their order, and what is let through.
 
     *others* are findings of another lint, squawk, that join in and are let through by the same comments; None where it
     was not asked.
@@ -48,11 +53,11 @@ def lint(migrations: Iterable[Migration], engine: str, others: Sequence[Finding]
     joining: dict[str, list[Finding]] = {}
     for finding in others or ():
         joining.setdefault(finding.where.file, []).append(finding)
-    found = []
+    found = Heard([], [])
     for migration in migrations:
         told = [*_File(migration, known, engine).findings(), *joining.get(str(migration.path), ())]
-        left = heard(migration, told, squawked=others is not None)
-        found += sorted(left, key=lambda finding: finding.where.line or 0)
+        for whole, part in zip(found, heard(migration, told, squawked=others is not None), strict=True):
+            whole.extend(sorted(part, key=lambda finding: finding.where.line or 0))
     return found
 
 
@@ -85,6 +90,7 @@ class _File:
         """Yield what is told of a statement, and take it in."""
         found: list[Told] = []
         for act in acts:
+            found += ledger(act)
             for judges in (COMMON, ENGINES[self._engine]):
                 if act.kind in judges:
                     found += judges[act.kind](act, self._site)
@@ -94,10 +100,12 @@ class _File:
         yield from self._holding.say(sorted(found, key=lambda told: -BY_CODE[told.code].risk.rank))
 
     def _way_back(self) -> Iterator[Finding]:
-        """Yield what the down section leaves behind; where it cannot be read, only that."""
+        """Yield what the down section must not touch, and leaves behind; of what cannot be read, only that."""
         unread = [(statement, acts) for statement, acts in self._down if isinstance(acts, NotUnderstood)]
         for statement, why in unread:
             yield self._finding(_not_understood(statement, why), statement.line)
+        for statement, act in _each(self._down):
+            yield from (self._finding(told, statement.line) for told in ledger(act))
         if unread or not self._migration.down or self._migration.destructive:
             return
         up = [(statement.line, act) for statement, act in _each(self._up)]

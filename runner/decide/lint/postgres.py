@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.decide.lint.acts import Default, Kind
 from runner.decide.lint.common import needs_no_transaction
-from runner.decide.lint.locks import rewrites
+from runner.decide.lint.locks import locks, rewrites
 from runner.decide.lint.site import Told
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ def _index(act: Act, site: Site) -> Iterator[Told]:
 
 
 def _alter(act: Act, site: Site) -> Iterator[Told]:
+    if act.has("disabled") and not site.is_new(act):
+        what = f"triggers of {act.table} are disabled: {act.name}"
+        yield Told("triggers-disabled", what, "leave them on, or check afterwards what they would have")
+    if act.has("row_security") and not site.is_new(act):
+        what = f"who sees which rows of {act.table} changes"
+        yield Told("row-security-changed", what, "make its policies first, and try it with the application's role")
     if act.has("concurrently") and site.migration.in_transaction:
         yield needs_no_transaction("CONCURRENTLY")
 
@@ -96,6 +102,28 @@ def _whole(act: Act, site: Site) -> Iterator[Told]:
 def _add_value(act: Act, _: Site) -> Iterator[Told]:
     fix = "put it into a migration of its own, before those that use it; a table with a foreign key is easier to change"
     yield Told("enum-value-added", f"the type {act.name} gets a value that stays for good", fix)
+
+
+def _lock(act: Act, site: Site) -> Iterator[Told]:
+    if locks(act, site):
+        what = f"the table {act.table} is locked until the migration is over"
+        yield Told("table-locked", what, "leave it out: each statement takes the lock that it needs")
+
+
+def _refresh(act: Act, site: Site) -> Iterator[Told]:
+    if not (act.has("concurrently") or site.is_made(act.table)):
+        what = f"the view {act.table} cannot be read until its query has run"
+        yield Told("view-refreshed", what, "write REFRESH MATERIALIZED VIEW CONCURRENTLY; it needs a unique index")
+
+
+def _set(act: Act, _: Site) -> Iterator[Told]:
+    if act.name == "session_replication_role":
+        yield Told("triggers-disabled", "session_replication_role says which triggers run", "leave them on")
+
+
+def _grant(act: Act, _: Site) -> Iterator[Told]:
+    what = f"everybody is granted {act.name}"
+    yield Told("granted-to-everybody", what, "grant it to the roles that need it")
 
 
 POSTGRES: dict[Kind, Judge] = {
@@ -112,4 +140,8 @@ POSTGRES: dict[Kind, Judge] = {
     Kind.CREATE: _whole,
     Kind.DROP: _whole,
     Kind.ADD_VALUE: _add_value,
+    Kind.LOCK: _lock,
+    Kind.REFRESH: _refresh,
+    Kind.SET: _set,
+    Kind.GRANT: _grant,
 }

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from runner.decide.lint.acts import Act, NotUnderstood
+from runner.decide.lint.acts import Act, Kind, NotUnderstood
 from runner.decide.lint.commands import POSTGRES, POSTGRES_ALTER, SQLITE, inserted, spoken
-from runner.decide.lint.text import IDENTIFIER, alter_table, known_as, without_comments
+from runner.decide.lint.text import IDENTIFIER, alter_table, body_of_trigger, known_as, without_comments
 from runner.decide.lint.tree import acts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_CHARACTERS = 100_000
 """A longer statement, other than rows to insert, is not read: parsing takes a second for each so many."""
 
+WRITTEN = {Kind.INSERT: "inserted", Kind.UPDATE: "updated", Kind.DELETE: "deleted"}
+"""What a trigger does to rows, in a word."""
+_TRIGGER = re.compile(r"CREATE\s+(?:TEMP(?:ORARY)?\s+)?TRIGGER\b", re.IGNORECASE)
 _TABLE_OPTION = r"(?:STRICT|WITHOUT\s+ROWID)"
 _TABLE_OPTIONS = re.compile(rf"\)\s*{_TABLE_OPTION}(?:\s*,\s*{_TABLE_OPTION})*\s*\Z", re.IGNORECASE)
 _UPDATE_OR = re.compile(r"\AUPDATE\s+OR\s+(\w+)\s+", re.IGNORECASE)
@@ -29,11 +36,19 @@ def read(sql: str, engine: str) -> tuple[Act, ...]:
         raise NotUnderstood(f"it has {len(text):,} characters, and {MOST_CHARACTERS:,} are the most that are read")
     found = spoken(text, SQLITE if engine == "sqlite" else POSTGRES)
     if found is not None:
-        return found
+        return (*found, *_triggered(text, found[0].name)) if engine == "sqlite" else found
     altered = alter_table(text)
     if altered is not None:
         return tuple(_altering(*altered, engine))
     return _sqlite(text) if engine == "sqlite" else tuple(acts(text, engine))
+
+
+def _triggered(text: str, name: str) -> Iterator[Act]:
+    """Yield which tables the trigger *name* will write; `what` says how, and `unbounded` that it means every row."""
+    for statement in body_of_trigger(text) if _TRIGGER.match(text) else ():
+        for act in inserted(statement) or _sqlite(statement):
+            if act.kind in WRITTEN:
+                yield Act(Kind.TRIGGERED, act.table, name, what=WRITTEN[act.kind], flags=act.flags & {"unbounded"})
 
 
 def _sqlite(text: str) -> tuple[Act, ...]:

@@ -45,6 +45,7 @@ GROUPS = {
         Rule(
             "transaction-ended", BLOCKED, "At a conflict it takes back the whole transaction, and the ledger with it."
         ),
+        Rule("ledger-touched", BLOCKED, "The runner's own tables, and the schema's, are not a migration's to change."),
         Rule("pragma-without-effect", CAUTION, "Inside of a transaction SQLite ignores this pragma and says nothing."),
     ),
     "SQLite: a table is made anew to change it": (
@@ -60,6 +61,15 @@ GROUPS = {
             DANGEROUS,
             "The drop fails while rows of other tables refer to it, in a rebuild too.",
         ),
+    ),
+    "PostgreSQL: what guards rows": (
+        Rule("triggers-disabled", DANGEROUS, "What triggers guard, foreign keys among it, is not guarded meanwhile."),
+        Rule(
+            "row-security-changed",
+            DANGEROUS,
+            "Once it is on, rows without a policy are hidden; once it is off, everybody sees all.",
+        ),
+        Rule("granted-to-everybody", CAUTION, "Every role has the right from now on, those to come too."),
     ),
     "PostgreSQL: who waits, and for how long": (
         Rule(
@@ -87,6 +97,8 @@ GROUPS = {
             "A try that failed leaves an invalid index, which this then takes for done.",
         ),
         Rule("enum-value-added", CAUTION, "It cannot be taken back, and not be used before the commit."),
+        Rule("table-locked", CAUTION, "Others wait for the table until the whole migration is over."),
+        Rule("view-refreshed", DANGEROUS, "Nobody reads the view until its query has run."),
         Rule("lock-taken", SAFE, "Which lock it takes, and who waits for it."),
     ),
     "The file": (
@@ -99,6 +111,7 @@ GROUPS = {
         ),
         Rule("ignore-unknown", CAUTION, "No finding has this code, so the comment silences nothing."),
         Rule("ignore-unused", CAUTION, "It would silence the finding that comes one day."),
+        Rule("let-through", CAUTION, "A comment silences a finding: who reviews it has to agree with its reason."),
     ),
 }
 """What belongs together, under the heading that docs/risk.md has for it."""
@@ -108,3 +121,30 @@ BY_CODE = {rule.code: rule for rule in LINTS}
 
 SQUAWK = "squawk:"
 """What the codes begin with that squawk, another lint, has for PostgreSQL; they are CAUTION."""
+_SCANS, _BUILDS = ("constraint-scans-table",), ("constraint-builds-index", "unique-on-existing")
+_TWINS = {
+    "adding-field-with-default": ("table-rewritten",),
+    "adding-foreign-key-constraint": _SCANS,
+    "adding-not-nullable-field": _SCANS,
+    "adding-required-field": ("not-null-without-default",),
+    "adding-serial-primary-key-field": _BUILDS,
+    "ban-concurrent-index-creation-in-transaction": ("needs-no-transaction",),
+    "ban-disable-trigger": ("triggers-disabled",),
+    "ban-drop-column": ("column-dropped",),
+    "ban-drop-constraint": ("constraint-dropped",),
+    "ban-drop-database": ("schema-dropped",),
+    "ban-drop-schema": ("schema-dropped",),
+    "ban-drop-table": ("table-dropped",),
+    "ban-truncate-cascade": ("drop-cascades",),
+    "changing-column-type": ("table-rewritten",),
+    "constraint-missing-not-valid": (*_SCANS, *_BUILDS),
+    "disallowed-unique-constraint": _BUILDS,
+    "renaming-column": ("renamed",),
+    "renaming-table": ("renamed",),
+    "require-concurrent-index-creation": ("index-locks-writes",),
+    "require-concurrent-index-deletion": ("index-dropped",),
+    "require-concurrent-reindex": ("index-locks-writes",),
+    "require-lock-timeout": ("no-lock-timeout",),
+}
+TWINS = {f"{SQUAWK}{theirs}": ours for theirs, ours in _TWINS.items()}
+"""What squawk says in other words where one of these codes is told of the same statement."""

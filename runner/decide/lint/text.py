@@ -14,12 +14,15 @@ NAMES = rf"{NAME}(?:\s*,\s*{NAME})*"
 HOME = frozenset({"main", "public", "temp"})
 """Schemas that need not be written, so that a name is the same with them and without."""
 
-_QUOTED = (
-    r"""'(?:[^']|'')*+' | (?<![\w$])\$(?P<tag>\w*)\$(?s:.*?)\$(?P=tag)\$ | "(?:[^"]|"")*+" | `[^`]*` | \[[^\][]*\]"""
-)
-_ESCAPED = r"(?<![\w$])[eE]'(?:[^'\\]|\\.|'')*+'"
+# What is not closed goes on to the end, as in the databases: every other of many would be looked for to the end, too.
+_DOLLARS = r"(?<![\w$])\$(?P<tag>\w*)\$(?s:.*?)(?:\$(?P=tag)\$|\Z)"
+_QUOTED = rf"""'(?:[^']|'')*+' | {_DOLLARS} | "(?:[^"]|"")*+" | `[^`]*` | \[[^\][]*\]"""
+_ESCAPED = r"(?<![\w$])[eE]'(?s:[^'\\]|\\.|'')*+(?:'|\Z)"
 _COMMENT = re.compile(rf"(?P<kept>{_ESCAPED} | {_QUOTED}) | --[^\n]* | /\*(?s:.*?)(?:\*/|\Z)", re.VERBOSE)
 _BREAK = re.compile(rf"{_ESCAPED} | {_QUOTED} | (?P<mark>[(),])", re.VERBOSE)
+_CUT = re.compile(rf"{_QUOTED} | (?P<cut>;)", re.VERBOSE)
+_BEGIN = re.compile(r"\bBEGIN\b", re.IGNORECASE)
+_END = re.compile(r"\bEND\Z", re.IGNORECASE)
 _ALTER_TABLE = re.compile(
     rf"\s*ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(?P<table>{NAME})\s*\*?\s+(?P<actions>.+)",
     re.IGNORECASE | re.DOTALL,
@@ -49,6 +52,18 @@ def _parts(sql: str) -> Iterator[str]:
             yield sql[begin : found.start()].strip()
             begin = found.end()
     yield sql[begin:].strip()
+
+
+def body_of_trigger(sql: str) -> list[str]:
+    """Return the statements in the body of a trigger of SQLite; none where it has no body."""
+    begin = _BEGIN.search(sql)
+    end = _END.search(sql, max(0, len(sql) - len("end")))
+    if begin is None or end is None:
+        return []
+    body = sql[begin.end() : end.start()]
+    cuts = [found.start() for found in _CUT.finditer(body) if found["cut"]]
+    ends = zip([0, *(cut + 1 for cut in cuts)], [*cuts, len(body)], strict=True)
+    return [part for part in (body[start:stop].strip() for start, stop in ends) if part]
 
 
 def known_as(written: str) -> str:

@@ -29,11 +29,14 @@ ONCE = frozenset({"now", "statement_timestamp", "transaction_timestamp", "curren
 
 def acts(sql: str, dialect: str) -> Iterator[Act]:
     """Yield what *sql* does; NotUnderstood where sqlglot cannot parse it, or makes nothing of it."""
-    for tree in _parsed(sql, dialect):
-        if isinstance(tree, exp.Command) or not isinstance(tree, tuple(_READ)):
-            raise NotUnderstood("it is no statement that the lint knows")
-        read = next(read for kind, read in _READ.items() if isinstance(tree, kind))
-        yield from read(tree)
+    try:
+        for tree in _parsed(sql, dialect):
+            if isinstance(tree, exp.Command) or not isinstance(tree, tuple(_READ)):
+                raise NotUnderstood("it is no statement that the lint knows")
+            read = next(read for kind, read in _READ.items() if isinstance(tree, kind))
+            yield from read(tree)
+    except RecursionError as error:  # what is parsed without one, such as a thousand times AND, may still be too deep
+        raise NotUnderstood("it is nested too deeply") from error
 
 
 def _parsed(sql: str, dialect: str) -> list[exp.Expr]:
@@ -43,8 +46,8 @@ def _parsed(sql: str, dialect: str) -> list[exp.Expr]:
     except ParseError as error:
         said = error.errors[0].get("description") if error.errors else None
         raise NotUnderstood(f"the parser says: {said or 'it is not SQL'}") from error
-    except RecursionError as error:
-        raise NotUnderstood("it is nested too deeply") from error
+    except RecursionError:
+        raise
     except Exception as error:  # a bug of the parser is no reason to say nothing of the other statements
         raise NotUnderstood(f"the parser fails: {type(error).__name__}") from error
 
@@ -306,6 +309,8 @@ def _lets_all(condition: exp.Expr) -> bool:
             return _lets_all(condition.left) or _lets_all(condition.right)
         case exp.And():
             return _lets_all(condition.left) and _lets_all(condition.right)
+        case exp.EQ() if condition.left == condition.right:
+            return True  # all but those that are NULL
     never = condition.sql().upper() in {"FALSE", "0", "NULL"}
     return not never and condition.find(exp.Column, exp.Query, exp.Anonymous) is None
 
