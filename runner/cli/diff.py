@@ -59,7 +59,7 @@ def command(
         if database:
             from runner.engine.replay import replayed
 
-            found["replay"] = replayed(sides[1].rollout, database, runs)
+            found["replay"] = replayed(sides[0].rollout, sides[1].rollout, database, runs)
     say(_printed(found, "json" if as_json else form))
     return ExitCode.RISKY if fail_on and exceeds(found, fail_on) else ExitCode.DONE
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from runner.config import build
 from runner.config.model import Kind, Mode, ProbeSettings, Provider
 from runner.config.shape import schema
+from runner.decide.compare.change import paired
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from runner.config.model import Metric, Rollout, Selector, Stage
 
@@ -177,6 +178,46 @@ def answers_in_time(then: Rollout, stage: Stage, environment: str) -> bool:
     if not isinstance(speed, int | float) or speed <= 0 or len(asked) > then.probe.concurrency:
         return False
     return then.probe.timeout_s < stage.interval_s / speed
+
+
+def renamed_stages(old: Rollout, new: Rollout) -> dict[str, str]:
+    """Return what stages were called in *old* that the diff takes for renamed, by their names in *new*."""
+    places = {stage.name: place for side in (old, new) for place, stage in enumerate(side.stages)}
+    found = paired(
+        old.stages,
+        new.stages,
+        lambda stage: stage.name,
+        lambda stage: stage._replace(name=""),
+        lambda stage: (stage.mode, places[stage.name]),
+    )
+    return {now.name: was.name for was, now in found.renamed}
+
+
+def former_names(then: Rollout, old: Rollout, new: Rollout) -> dict[str, str]:
+    """Return what the stages of *new* that were renamed were called *then*, *old* being declared in between."""
+    earlier, later = renamed_stages(then, old), renamed_stages(old, new)
+    known, declared = ({stage.name for stage in side.stages} for side in (then, new))
+    between = {name: later.get(name, name) for name in declared - known}
+    found = {name: earlier.get(was, was) for name, was in between.items()}
+    return {name: was for name, was in found.items() if was not in declared}
+
+
+def with_names(rollout: Rollout, names: Mapping[str, str]) -> Rollout:
+    """Return *rollout* with the stages in *names* called otherwise."""
+    return rollout._replace(
+        stages=tuple(stage._replace(name=names.get(stage.name, stage.name)) for stage in rollout.stages)
+    )
+
+
+def alike(old: Rollout, new: Rollout, stage: str) -> bool:
+    """Say whether whatever was measured in *stage* leads to the same under both."""
+    now = new.stage(stage)
+    return (
+        old.stage(stage) == now
+        and not any(otherwise(old, new, stage))
+        and not unmeasured(old, new, now)
+        and not (may_wait(new, now) and asked_otherwise(old, new, now))
+    )
 
 
 def may_wait(rollout: Rollout, stage: Stage) -> bool:

@@ -1,7 +1,7 @@
 """
-One passage of the past through a stage, judged twice by the gate: as it was declared then, and as it is now.
+One passage of the past through a stage, judged again by the gate: as it was declared then, and as other configs do.
 
-The first has to lead to the ending that the ledger has, tick by tick and figure by figure; only then does the second
+The first has to lead to the ending that the ledger has, tick by tick and figure by figure; only then do the others
 say anything. No number is made up: where one that decides was not recorded, NotKnown or `unknown` says which.
 """
 
@@ -29,7 +29,7 @@ from runner.engine.bygone import (
 from runner.samples import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from runner.config.model import Rollout, Stage, Threshold
     from runner.decide.gate import Judgement
@@ -107,9 +107,11 @@ def _stage(rollout: Rollout, name: str) -> Stage | None:
     return next((stage for stage in rollout.stages if stage.name == name), None)
 
 
-def rejudge(terms: Terms, entry: StageEntry, samples: Iterable[Row], verdicts: Iterable[Row], *, owed: bool) -> Ending:
+def rejudge(
+    terms: Sequence[Terms], entry: StageEntry, samples: Iterable[Row], verdicts: Iterable[Row], *, owed: bool
+) -> tuple[Ending, ...]:
     """
-    Return what comes of a passage under the new config; rows as `store.measured` gives them.
+    Return what comes of a passage under each of *terms*, all of one past; rows as `store.measured` gives them.
 
     *owed*: answers of the stage before it may have come in this one. NotKnown where what is stored of it does not lead
     to its recorded ending.
@@ -120,41 +122,39 @@ def rejudge(terms: Terms, entry: StageEntry, samples: Iterable[Row], verdicts: I
 
 
 class _Passage:
-    def __init__(self, terms: Terms, entry: StageEntry, *, owed: bool) -> None:
-        self._terms = terms
+    """What was recorded of one passage, read once, however many configs are held against it."""
+
+    def __init__(self, terms: Sequence[Terms], entry: StageEntry, *, owed: bool) -> None:
+        self._terms = terms[0]
         self._entry = entry
         self._owed = owed
-        then = terms.then
+        then = terms[0].then
         assert then is not None  # noqa: S101  Terms raises where there is none
         self._then: Stage = then
-        self._gate = Gate(dict.fromkeys((*then.thresholds, *terms.known)), terms.asked)  # what is in both, once
-        self._old, self._new = self._gate.part(then.thresholds), self._gate.part(terms.known)
-        self._answers = _Answers(terms)
-        self._is_shaky = False
+        known = [threshold for each in terms for threshold in each.known]
+        self._gate = Gate(dict.fromkeys((*then.thresholds, *known)), self._terms.asked)  # what is in several, once
+        self._old = self._gate.part(then.thresholds)
+        self._answers = _Answers(self._terms)
         self._whole: set[tuple[tuple[str, str], ...]] = set()
-        self._singles = terms.singles
-        self._probes = sum(kind is Kind.PROBE for kind in terms.kinds.values())
+        self._singles = self._terms.singles
+        self._probes = sum(kind is Kind.PROBE for kind in self._terms.kinds.values())
+        self._sides = [_Side(each, entry, self._gate.part(each.known), self._none_was_late) for each in terms]
 
-    def end(self, rows: Iterable[Row], verdicts: Iterable[Row]) -> Ending:
-        ending = self._beforehand()
+    def end(self, rows: Iterable[Row], verdicts: Iterable[Row]) -> tuple[Ending, ...]:
         for tick, samples in _ticks(self._entry, rows):
             self._refuse_missing(tick, samples)
             self._gate.take(samples)
             self._answers.take(samples)
             followed, waits = self._as_recorded(tick)
-            if ending is None:
-                ending = self._decide(tick, followed, waits=waits)
+            for side in self._sides:
+                side.go_on(tick, followed, waits=waits)
         self._compare(verdicts)
         owes = bool(self._probes) and (self._owed or not self._answers.all_came(self._entry.ticks - 1))
-        return (ending or self._as_far_as_recorded())._replace(owes=owes)
+        return tuple(side.end()._replace(owes=owes) for side in self._sides)
 
-    def _beforehand(self) -> Ending | None:
-        """Return the ending that no measurement changes: what is declared otherwise about the stage itself."""
-        if self._terms.now is None or self._terms.hindered:
-            return Ending(Result.UNKNOWN, self._entry.ticks, why=self._terms.hindered)
-        return None
-
-    # what was recorded
+    def _none_was_late(self, tick: int) -> bool:
+        """Say whether nobody waited for answers at that tick, nor would have; where the last tick was, nobody knows."""
+        return not self._probes or (not self._owed and tick + 1 < self._then.ticks and self._answers.all_came(tick))
 
     def _refuse_missing(self, tick: int, samples: Sequence[Sample]) -> None:
         """Raise NotKnown where samples of a tick are gone: each metric gives one, each provider one for every probe."""
@@ -213,7 +213,35 @@ class _Passage:
                 " kept any more, or it was gone on with under another config"
             )
 
-    # what comes of it now
+
+class _Side:
+    """What comes of a passage under one config, tick by tick."""
+
+    def __init__(self, terms: Terms, entry: StageEntry, new: Gate, none_was_late: Callable[[int], bool]) -> None:
+        then = terms.then
+        assert then is not None  # noqa: S101  Terms raises where there is none
+        self._then: Stage = then
+        self._terms = terms
+        self._entry = entry
+        self._new = new
+        self._none_was_late = none_was_late
+        self._is_shaky = False
+        self._ending = self._beforehand()
+
+    def go_on(self, tick: int, followed: Effect | None, *, waits: bool | None) -> None:
+        """Take one more tick, all that was measured in it being in the gate."""
+        if self._ending is None:
+            self._ending = self._decide(tick, followed, waits=waits)
+
+    def end(self) -> Ending:
+        """Return what came of it, now that there is no more."""
+        return self._ending or self._as_far_as_recorded()
+
+    def _beforehand(self) -> Ending | None:
+        """Return the ending that no measurement changes: what is declared otherwise about the stage itself."""
+        if self._terms.now is None or self._terms.hindered:
+            return Ending(Result.UNKNOWN, self._entry.ticks, why=self._terms.hindered)
+        return None
 
     def _decide(self, tick: int, followed: Effect | None, *, waits: bool | None) -> Ending | None:
         """Return how the stage ends with that tick, which *followed* it then; None where it goes on, or is cut off."""
@@ -236,10 +264,6 @@ class _Passage:
         result = Result.UNKNOWN if self._terms.unknown else Result.PASSES
         return Ending(result, tick + 1, why=self._terms.unknown)
 
-    def _none_was_late(self, tick: int) -> bool:
-        """Say whether nobody waited for answers at that tick, nor would have; where the last tick was, nobody knows."""
-        return not self._probes or (not self._owed and tick + 1 < self._then.ticks and self._answers.all_came(tick))
-
     def _late(self) -> str:
         stage = self._entry.stage
         return f"{stage} ends at another tick now, and whether answers were late there is not recorded"
@@ -261,7 +285,7 @@ class _Passage:
             most = f"{ticks} of {now.deadline_ticks} ticks"
             why = f"{now.name} is still held as far as it was recorded, {most} to its deadline: {missing}"
             return Ending(Result.UNKNOWN, ticks, why=(*self._terms.unknown, why))
-        why = f"{now.name} passes as far as it was recorded, {ticks} of {now.ticks} ticks"
+        why = f"nothing breaches {now.name} as far as it was recorded, {ticks} of {now.ticks} ticks"
         result = Result.UNKNOWN if self._terms.unknown else Result.GOES_ON
         return Ending(result, ticks, why=(*self._terms.unknown, why))
 

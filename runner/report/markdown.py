@@ -45,15 +45,13 @@ def markdown(found: Found) -> str:
     page.add(_head(found))
     page.add_each([_grave(each) for each in told if each["risk"] in GRAVE], "what is dangerous")
     rest = [each for each in told if each["risk"] not in GRAVE]
-    if rest:
-        page.add(
-            ["", *(["### The rest", ""] if rest != told else []), "| | change | code | where |", "|---|---|---|---|"]
-        )
-        page.add_each([[_row(each)] for each in rest], "changes")
     if found["replay"]:
-        page.add_each(
-            [["", "### Would past runs have ended differently?", "", *_replayed(found["replay"])]], "the replay"
-        )
+        page.add(["", "### Would past runs have ended differently?", "", escaped(replay.summary(found["replay"])), ""])
+        page.add_each(_replayed(found["replay"]), "past runs", LARGEST_BYTES // 4)
+    if rest:
+        title = "### The rest" if rest != told else "### The changes" if found["replay"] else None
+        page.add(["", *([title, ""] if title else []), "| | change | code | where |", "|---|---|---|---|"])
+        page.add_each([[_row(each)] for each in rest], "changes")
     page.add_each([_details(each) for each in told if _has_details(each)], "details")
     return page.text()
 
@@ -89,6 +87,11 @@ def fenced(text: str) -> list[str]:
     return [fence, text, fence]
 
 
+def _utf8(text: str) -> str:
+    """Return *text* with bytes of file names that are not UTF-8 written out: no page can hold them."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class _Page:
     """Lines up to a size; what does not fit any more is counted, and told at the end."""
 
@@ -100,17 +103,18 @@ class _Page:
     def add(self, lines: Iterable[str]) -> bool:
         """Add all of *lines* if they fit."""
         block = list(lines)
-        size = sum(len(line.encode()) + 1 for line in block)
+        size = sum(len(_utf8(line).encode()) + 1 for line in block)
         if size > self._left:
             return False
         self._left -= size
         self._lines += block
         return True
 
-    def add_each(self, blocks: list[list[str]], what: str) -> None:
-        """Add *blocks* until one does not fit."""
+    def add_each(self, blocks: list[list[str]], what: str, most: int = LARGEST_BYTES) -> None:
+        """Add *blocks* until one does not fit, or so many bytes are used."""
+        least = self._left - most
         for number, block in enumerate(blocks):
-            if not self.add(block):
+            if self._left < least or not self.add(block):
                 self._cut[what] = len(blocks) - number
                 return
 
@@ -118,7 +122,7 @@ class _Page:
         if self._cut:
             left = ", ".join(f"{what} ({count} left out)" for what, count in self._cut.items())
             self._lines += ["", f"> Shortened to fit a comment: {left}. `runner diff` shows all."]
-        return "\n".join(self._lines) + "\n"
+        return _utf8("\n".join(self._lines)) + "\n"
 
 
 def _head(found: Found) -> Iterator[str]:
@@ -130,6 +134,9 @@ def _head(found: Found) -> Iterator[str]:
     counts = [f"**{count} {risk}**" for risk, count in found["counts"].items() if count]
     sides = f"{code(found['old'])} → {code(found['new'])}, environment {code(found['environment'])}"
     yield f"{', '.join(counts)}: {sides}" if counts else f"Both declare the same: {sides}"
+    if found["replay"]:
+        yield ""
+        yield f"Replay: **{escaped(replay.brief(found['replay']))}**"
     if any(found["counts"][risk] for risk in GRAVE):
         yield ""
         yield "### Look at these first"
@@ -154,12 +161,15 @@ def _row(told: Found) -> str:
     return f"| {SIGN[told['risk']]} | {what} | {code(told['code'])} | {where} |"
 
 
-def _replayed(found: Found) -> Iterator[str]:
-    """Write the replay as a list: a run has two spaces before it, what is said of it four."""
-    yield escaped(replay.summary(found))
-    yield ""
+def _replayed(found: Found) -> list[list[str]]:
+    """Write the replay as a list, a block for each run: it has two spaces before it, what is said of it four."""
+    blocks: list[list[str]] = []
     for line in replay.text(found).split("\n")[1:]:
-        yield f"{' ' * (len(line) - len(line.lstrip()) - 2)}- {escaped(line)}"
+        inward = len(line) - len(line.lstrip()) - 2
+        if not inward:
+            blocks.append([])
+        blocks[-1].append(f"{' ' * inward}- {escaped(line)}")
+    return blocks
 
 
 def _has_details(told: Found) -> bool:

@@ -40,7 +40,8 @@ def reassessed(told: Found) -> str:
 
 def _lines(found: Found) -> Iterator[str]:
     head = f"{found['old']} -> {found['new']}"
-    yield f"{head}: {summary(found)}"
+    past = f"; replay: {replay.brief(found['replay'])}" if found["replay"] else ""
+    yield f"{head}: {summary(found)}{past}"
     if found["replay"]:
         yield replay.text(found["replay"])
     told = sorted(found["changes"] + found["findings"], key=lambda each: list(SYMBOL).index(each["risk"]))

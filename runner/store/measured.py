@@ -48,15 +48,20 @@ class Measured:
         self._backend = backend
         form = backend.scalar("SELECT value FROM runner_meta WHERE name = 'ledger_version'")
         forward = "r.rollout = :rollout" + ("" if form == WITHOUT_LEVELS else " AND r.level IS NULL")
+        something = "EXISTS (SELECT 1 FROM runner_stages e WHERE e.run_id = r.id AND e.ticks > 0)"
         found = backend.rows(
-            f"SELECT r.* FROM runner_runs r WHERE {forward}"
-            " AND EXISTS (SELECT 1 FROM runner_stages e WHERE e.run_id = r.id AND e.ticks > 0)"
-            " ORDER BY r.number DESC LIMIT :most",
+            f"SELECT r.* FROM runner_runs r WHERE {forward} AND {something} ORDER BY r.number DESC LIMIT :most",
             {"rollout": rollout, "most": most},
         )
         self.runs = [Run(**row) for row in found]
         """Newest first."""
         self._values = {"rollout": rollout, "first": self.runs[-1].number if self.runs else 0}
+        since = self._values["first"] if len(self.runs) == most else 0
+        self.nothing: int = backend.scalar(
+            f"SELECT count(*) FROM runner_runs r WHERE {forward} AND NOT {something} AND r.number >= :since",
+            {"rollout": rollout, "since": since},
+        )
+        """How many runs there are beside, as far back, that measured nothing."""
         self._stages = (
             "SELECT e.id FROM runner_stages e JOIN runner_runs r ON r.id = e.run_id"
             f" WHERE {forward} AND r.number >= :first"
